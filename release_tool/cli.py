@@ -1,0 +1,167 @@
+"""The command line: a lazy group, the global options, and the one place that prints errors.
+
+The table holds each command's module and its line of help, so that ``--help`` imports no step; a test compares the
+lines with the commands' own.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import traceback
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from release_tool import __version__
+from release_tool.console import Console
+from release_tool.errors import ReleaseError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "plan": ("release_tool.steps.plan", "Decide and name everything about a release."),
+    "fetch": ("release_tool.steps.fetch", "Download the planned revision and check every byte."),
+    "trace": ("release_tool.steps.trace", "Write one archive an artifact of the plan."),
+    "validate": ("release_tool.steps.validate", "Compare the archives with the source, number by number."),
+    "review": ("release_tool.steps.review", "Write the page that approvers read, and its digest."),
+    "run": ("release_tool.steps.run", "Plan, fetch, trace, validate and review in one go."),
+    "compat": ("release_tool.steps.compat", "Say on which OpenSearch versions an archive deploys."),
+    "rebuild": ("release_tool.steps.rebuild", "Make the archive of a certificate again, byte for byte."),
+    "doctor": ("release_tool.steps.doctor", "Look what this machine can do and what is missing."),
+    "node": ("release_tool.steps.node", "Start and stop a real OpenSearch with ML Commons."),
+}
+
+
+@dataclass
+class Context:
+    """What every command gets: the work folder, the repository, how to talk."""
+
+    work: Path
+    repo: Path
+    json: bool
+    debug: bool
+    console: Console
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported only to run them or to show their own help."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """Return the names in the order of the flow."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Import one command."""
+        entry = COMMANDS.get(cmd_name)
+        if entry is None:
+            return None
+        module = importlib.import_module(entry[0])
+        command: click.Command = module.command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Name the closest command when there is none of that name."""
+        name = args[0] if args else ""
+        if name not in COMMANDS and not name.startswith("-"):
+            close = get_close_matches(name, COMMANDS, n=1)
+            also = f" Did you mean {close[0]}?" if close else ""
+            raise click.UsageError(f"No such command {name!r}.{also}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """Print the table without importing a command."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.option(
+    "--work",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("work"),
+    show_default=True,
+    envvar="RELEASE_TOOL_WORK",
+    help="Folder of this release's documents and archives.",
+)
+@click.option(
+    "--repo",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path(),
+    envvar="RELEASE_TOOL_REPO",
+    help="Repository whose settings and templates are used. [default: here]",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")
+@click.option("-v", "--verbose", count=True, help="Say more; twice: libraries too.")
+@click.option("-q", "--quiet", is_flag=True, help="Say only warnings and errors.")
+@click.option("--debug", is_flag=True, help="Show the trace of an error.")
+@click.version_option(__version__, prog_name="release-tool")
+@click.pass_context
+def cli(  # noqa: D103 - click shows the docstring below as help
+    ctx: click.Context, work: Path, repo: Path, *, as_json: bool, verbose: int, quiet: bool, debug: bool
+) -> None:
+    """Release machine-learning models for OpenSearch, with proof.
+
+    \b
+    A release is a folder that grows: plan -> fetch -> trace -> validate -> review.
+      release-tool run sentence-transformers/all-MiniLM-L6-v2 --version 1.0.0
+      release-tool trace ./my-model --kind sparse --version 1.0.0
+      release-tool validate --on node
+    """
+    ctx.obj = Context(
+        work=work,
+        repo=repo,
+        json=as_json,
+        debug=debug,
+        console=Console(verbosity=-1 if quiet else verbose),
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command line and exit with the error's own code."""
+    sys.exit(run(argv))
+
+
+def run(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit code; the one place that prints errors."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    console = Console()
+    debug = "--debug" in arguments
+    try:
+        result: Any = cli.main(args=arguments, prog_name="release-tool", standalone_mode=False)
+    except ReleaseError as error:
+        if debug:
+            traceback.print_exc()
+        console.error(str(error), error.hint, title=type(error).__name__)
+        return error.exit_code
+    except click.exceptions.Exit as exit_:
+        return exit_.exit_code
+    except click.ClickException as error:
+        hint = "See --help."
+        if isinstance(error, click.UsageError) and error.ctx is not None:
+            hint = f"See {error.ctx.command_path} --help."
+        console.error(error.format_message(), hint, title="UsageError")
+        return 2
+    except (KeyboardInterrupt, click.Abort):
+        console.error("Interrupted.", "Run the same command again: complete steps are kept.", title="Interrupted")
+        return 130
+    except OSError as error:
+        if debug:
+            traceback.print_exc()
+        from release_tool.documents import NO_SPACE_ERRNO
+
+        full = error.errno == NO_SPACE_ERRNO
+        what = "No space left on the disk." if full else f"The system refused: {error}"
+        console.error(what, "Free space and run again." if full else "Check the path and its permissions.")
+        return 12
+    except Exception:  # noqa: BLE001 - the boundary: a defect of ours, said so
+        traceback.print_exc()
+        console.error("This is a defect of release-tool.", "Please report the trace above.", title="Defect")
+        return 1
+    return result if isinstance(result, int) else 0

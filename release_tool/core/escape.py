@@ -1,0 +1,77 @@
+"""Escape text that models, cards, servers and forms wrote, for each place where it is shown.
+
+All functions are total: any string in, a string that can't break out of its place out.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+import unicodedata
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
+"""Control characters and the invisible ones that reorder or hide text; tab and newline are handled apart."""
+
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]()<>#+!|~$&:@-])")
+DESCRIPTION_FORBIDDEN = re.compile(r"[^\w\s.,!?():@\-/'\"]", re.UNICODE)
+
+
+def plain(text: str) -> str:
+    """Return text for a terminal: no escape sequences, no overwriting of lines; newlines stay."""
+    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text.replace("\r\n", "\n"))
+
+
+def one_line(text: str) -> str:
+    """Return text for one line: every run of white space becomes one space."""
+    return plain(" ".join(text.split()))
+
+
+def annotation(text: str) -> str:
+    """Return text for the message of a workflow command (``::error::…``)."""
+    return plain_keep_newlines(text).replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def annotation_property(text: str) -> str:
+    """Return text for a property of a workflow command (``title=…``)."""
+    return annotation(text).replace(":", "%3A").replace(",", "%2C")
+
+
+def plain_keep_newlines(text: str) -> str:
+    """Return text without control characters but newlines."""
+    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def markdown(text: str) -> str:
+    """Return text for a cell of a Markdown table or a line of prose: no markup, no HTML, no mention, one line."""
+    return _MARKDOWN.sub(r"\\\1", one_line(text))
+
+
+def code(text: str) -> str:
+    """Return text as Markdown code inside a table cell: the fence is longer than any run of backticks inside."""
+    line = one_line(text).replace("|", "\\|")
+    longest = max((len(run) for run in re.findall(r"`+", line)), default=0)
+    fence = "`" * (longest + 1)
+    pad = " " if line.startswith("`") or line.endswith("`") else ""
+    return f"{fence}{pad}{line}{pad}{fence}" if line else ""
+
+
+def html_text(text: str) -> str:
+    """Return text for HTML content or a quoted attribute."""
+    return html.escape(plain(text), quote=True)
+
+
+def server_text(text: str) -> str:
+    """Return text in the character set that ML Commons accepts for names and descriptions since 3.1 (#3805).
+
+    ``&`` becomes ``and``; other characters outside letters, numbers, white space and ``. , ! ? ( ) : @ - _ / ' "``
+    become a space; runs of white space become one space. Idempotent (a test holds that).
+    """
+    text = unicodedata.normalize("NFC", text)
+    text = re.sub(r"\s*&(amp;)?\s*", " and ", text)
+    kept = "".join(char if _served(char) else " " for char in text)
+    return " ".join(kept.split())
+
+
+def _served(char: str) -> bool:
+    # Java's \p{L} and \p{N}: the Unicode categories L* and N*.
+    return unicodedata.category(char)[0] in "LN" or char.isspace() or char in ".,!?():@-_/'\""

@@ -1,0 +1,102 @@
+"""What kinds of model ML Commons serves, and what is fixed by the kind alone.
+
+Source of the table: ML Commons' ``FunctionName`` and its translators, as of 3.6.0.0.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class ModelKind(StrEnum):
+    """What a model does; the same word in the form, the flags, the documents and the review page."""
+
+    DENSE = "dense"
+    SPARSE = "sparse"
+    SPARSE_TOKENIZER = "sparse-tokenizer"
+    CROSS_ENCODER = "cross-encoder"
+    QUESTION_ANSWERING = "question-answering"
+    HIGHLIGHTER = "highlighter"
+    METRICS_CORRELATION = "metrics-correlation"
+
+
+class Format(StrEnum):
+    """Model formats of ML Commons, as they stand in object keys (register wants them in capitals)."""
+
+    TORCH_SCRIPT = "torch_script"
+    ONNX = "onnx"
+
+
+class PoolingMode(StrEnum):
+    """Values of ML Commons' PoolingMode enum; anything else is refused by the server."""
+
+    MEAN = "mean"
+    MEAN_SQRT_LEN = "mean_sqrt_len"
+    MAX = "max"
+    WEIGHTED_MEAN = "weighted_mean"
+    CLS = "cls"
+    LAST_TOKEN = "last_token"
+    NONE = "none"
+
+
+class Framework(StrEnum):
+    """Who pools a TorchScript model: the graph (sentence_transformers) or the server (huggingface_transformers)."""
+
+    SENTENCE_TRANSFORMERS = "sentence_transformers"
+    HUGGINGFACE_TRANSFORMERS = "huggingface_transformers"
+
+
+class Activation(StrEnum):
+    """What a sparse encoder applies to its maxima: log1p(relu(x)) once, or twice (``l0``)."""
+
+    LOG1P_RELU = "log1p_relu"
+    L0 = "l0"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KindTraits:
+    """What follows from the kind."""
+
+    function_name: str
+    """The register request's function_name."""
+    formats: tuple[Format, ...]
+    """Formats that ML Commons can serve for this kind, preferred first."""
+    model_file: bool = True
+    """False where the archive holds a tokenizer only."""
+
+
+TRAITS: dict[ModelKind, KindTraits] = {
+    ModelKind.DENSE: KindTraits(
+        function_name="TEXT_EMBEDDING", formats=(Format.TORCH_SCRIPT, Format.ONNX)
+    ),
+    ModelKind.SPARSE: KindTraits(
+        function_name="SPARSE_ENCODING", formats=(Format.TORCH_SCRIPT, Format.ONNX)
+    ),
+    # Register demands a format even though there is no model file; torch_script is what ML Commons ships.
+    ModelKind.SPARSE_TOKENIZER: KindTraits(
+        function_name="SPARSE_TOKENIZE", formats=(Format.TORCH_SCRIPT,), model_file=False
+    ),
+    ModelKind.CROSS_ENCODER: KindTraits(
+        function_name="TEXT_SIMILARITY", formats=(Format.TORCH_SCRIPT, Format.ONNX)
+    ),
+    ModelKind.QUESTION_ANSWERING: KindTraits(
+        function_name="QUESTION_ANSWERING", formats=(Format.TORCH_SCRIPT,)
+    ),
+    ModelKind.HIGHLIGHTER: KindTraits(function_name="QUESTION_ANSWERING", formats=(Format.TORCH_SCRIPT,)),
+    ModelKind.METRICS_CORRELATION: KindTraits(
+        function_name="METRICS_CORRELATION", formats=(Format.TORCH_SCRIPT,)
+    ),
+}
+
+ASYMMETRIC_SINCE = "2.13"
+"""First OpenSearch that knows query_prefix and passage_prefix."""
+
+SERVER_MAX_LENGTH = 512
+"""Tokens: ML Commons caps every tokenizer at modelMaxLength 512, whatever the model allows (ml-commons #3949)."""
+
+MAX_ARCHIVE_BYTES = 4 * 1024**3 - 1
+"""Bytes: ModelHelper refuses archives of 4 GiB and more."""
+
+MAX_ONNX_BYTES = 2 * 1024**3 - 1
+"""Bytes: one protobuf message; external data is not accepted."""

@@ -1,0 +1,195 @@
+"""The release plan: everything is decided and named here, and nowhere else.
+
+``SourceFacts`` is what ``plan`` read at the pinned revision (small files only); ``make_plan`` turns a checked
+request and those facts into a ``ReleasePlan``, or lists every reason why it can't.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from release_tool.core.kinds import Format, Framework, ModelKind, PoolingMode
+from release_tool.core.request import ReleaseRequest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedFile:
+    """One file of the source at the pinned revision."""
+
+    path: str
+    """POSIX, relative to the root of the model."""
+    size: int
+    """Bytes."""
+    digest: str
+    """``sha256:<hex>`` (large files of a hub, every file of a folder) or ``git-sha1:<hex>`` (a git blob)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoteCode:
+    """One file of Python that the model brings along, allowed by name."""
+
+    repo: str
+    """``org/name`` on the hub."""
+    revision: str
+    """40-hex commit of that repository."""
+    path: str
+    digest: str
+    """As in ``PlannedFile``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LicenceFacts:
+    """What the card says and what a person accepted; a missing or unlisted licence never stops tracing."""
+
+    declared: str | None
+    """The card's ``license`` field, as written; null when there is none."""
+    listed: bool
+    """Whether it is one of the licences that need no acceptance."""
+    accepted: str | None = None
+    """The licence a person named with --accept-licence."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelFacts:
+    """What the snapshot's own files say, read at plan time; null where they say nothing."""
+
+    architecture: str | None
+    """First of config.json's ``architectures``."""
+    model_type: str | None
+    """config.json's ``model_type``; decides the inputs of an ONNX graph on the server."""
+    modules: tuple[str, ...] = ()
+    """Class names of modules.json, in order (Transformer, Pooling, Dense, Normalize, ...); empty without one."""
+    pooling_mode: PoolingMode | None = None
+    normalize: bool | None = None
+    embedding_dimension: int | None = None
+    dense_module: bool = False
+    max_length: int | None = None
+    """Tokens: the model's own max_seq_length, else its tokenizer's or position limit, at most 512."""
+    query_prefix: str | None = None
+    passage_prefix: str | None = None
+    weights_dtype: str | None = None
+    """``float32``, ``float16``, ``bfloat16`` as config.json declares."""
+    has_tokenizer_json: bool = True
+    has_idf: bool = False
+    alpha: float | None = None
+    """Highlighter: the back-off threshold, null for the default 0.05."""
+    weight_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceFacts:
+    """The pinned source, as ``plan`` saw it."""
+
+    origin: str
+    """``hub`` or ``folder``."""
+    model_id: str
+    """``org/name``; ``local/<folder name>`` for a folder."""
+    revision: str
+    """40-hex commit, or ``sha256:<hex>`` over the files of a folder."""
+    requested_revision: str | None
+    files: tuple[PlannedFile, ...]
+    licence: LicenceFacts
+    model: ModelFacts
+    remote_code: tuple[RemoteCode, ...] = ()
+    description: str | None = None
+    """From the card: the first sentence about the model, normalised."""
+    kinds: tuple[ModelKind, ...] = ()
+    """Detected from the snapshot."""
+    kind_reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedArtifact:
+    """One archive to make, with every name it will ever have."""
+
+    id: str
+    """``torch_script``, ``onnx``, ``tokenizer``; later ``onnx-int8`` and so on. Part of document names."""
+    kind: ModelKind
+    format: Format
+    variant: str
+    """``fp32``; later ``fused``, ``int8``. Null-free so that a name always says what it is."""
+    model_name: str
+    registered_name: str
+    """``{model_source}/{prefix}/{model_name}``: what a pretrained register request names."""
+    file_name: str
+    key: str
+    """Object key of the archive."""
+    config_key: str
+    expected_bytes: int
+    """About the size of the archive: weights in fp32 and the tokenizer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeftOut:
+    """A format that was not asked for by name and is not made, with the reason."""
+
+    id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tolerances:
+    """Largest differences that still count as equal; recorded in the plan so that an approver sees them."""
+
+    dense_runtime: float = 1e-5
+    """Times max(1, max|reference|): float32 rounding of one forward pass."""
+    dense_node: float = 1e-4
+    """The same on the node, whose answers travel as JSON."""
+    sparse_threshold: float = 1e-3
+    """Tokens above this weight must be the same set."""
+    sparse_weight: float = 1e-3
+    logit: float = 1e-4
+    answer_margin: float = 1e-3
+    """Question answering on the node: answers must agree where the oracle's margin is larger."""
+    highlight_margin: float = 1e-4
+    """Highlighter: indices must agree unless a probability is this close to the threshold."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleasePlan:
+    """plan.json."""
+
+    SCHEMA: ClassVar[str] = "release-tool/plan@1"
+
+    schema: str = "release-tool/plan@1"
+    uses: dict[str, str] = field(default_factory=dict)
+    tool_version: str
+    request: ReleaseRequest
+    source: SourceFacts
+    kinds: tuple[ModelKind, ...]
+    prefix: str
+    target_versions: tuple[str, ...]
+    attention: str
+    """``eager`` when any target is below 3.0 (libtorch 1.13.1 has no SDPA), else ``sdpa``."""
+    max_length: int
+    """Tokens, at most 512; the truncation written into tokenizer.json and the length the oracle runs at."""
+    pooling_mode: PoolingMode | None
+    normalize_result: bool | None
+    framework: Framework
+    prune_ratio: float
+    activation: str
+    description: str
+    """Normalised to the server's character set."""
+    artifacts: tuple[PlannedArtifact, ...]
+    left_out: tuple[LeftOut, ...]
+    warnings: tuple[str, ...]
+    tolerances: Tolerances
+    limits: dict[str, int]
+    """Bytes: ``archive_bytes``, ``onnx_bytes``; tokens: ``max_length``."""
+    lineage: dict[str, Any] | None = None
+    """How the model was fine-tuned (lineage.json of a model folder), null when it was not."""
+    replaces: dict[str, str] | None = None
+    """Object key → sha256 that this release overwrites on purpose; null for a normal release."""
+    budgets: dict[str, float] | None = None
+
+    def artifact(self, artifact_id: str) -> PlannedArtifact:
+        """Return the artifact with this id.
+
+        Raises:
+            KeyError: the plan has no such artifact.
+        """
+        for artifact in self.artifacts:
+            if artifact.id == artifact_id:
+                return artifact
+        raise KeyError(artifact_id)

@@ -1,0 +1,173 @@
+"""The work folder: one JSON document a step, written atomically, each naming the sha256 of what it used.
+
+``WorkFolder`` promises: a document is whole or absent (temporary file, fsync, rename); reading a document whose
+schema, keys or types are wrong is an ``IntegrityError``; ``check_chain`` refuses a document that used other bytes
+than those that lie here now.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
+
+from release_tool.core.codec import DocumentFault, decode_text, encode_text
+from release_tool.core.digest import CHUNK_BYTES, sha256_bytes
+from release_tool.errors import IntegrityError, MachineError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+NO_SPACE_ERRNO = 28
+
+
+class Document(Protocol):
+    """What every document type has beside its own fields."""
+
+    SCHEMA: ClassVar[str]
+
+    @property
+    def schema(self) -> str:
+        """The schema that the file names, such as ``release-tool/plan@1``."""
+
+    @property
+    def uses(self) -> dict[str, str]:
+        """File name in the work folder → sha256 of the bytes that were used."""
+
+
+D = TypeVar("D", bound=Any)
+
+
+def file_sha256(path: Path) -> str:
+    """Return the sha256 of a file in lower-case hex, in bounded memory."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while chunk := stream.read(CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def write_atomic(path: Path, data: bytes | str) -> None:
+    """Write a whole file or none: a killed run leaves the old one.
+
+    Raises:
+        MachineError: the disk is full.
+    """
+    payload = data.encode() if isinstance(data, str) else data
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(payload)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise disk_error(error, path) from error
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def disk_error(error: OSError, path: Path) -> Exception:
+    """Translate a full disk into the named error; anything else stays what it is."""
+    if error.errno == NO_SPACE_ERRNO:
+        return MachineError(
+            f"No space left on the disk while writing {path.name}.", hint="Free space and run the step again."
+        )
+    return error
+
+
+class WorkFolder:
+    """Reads and writes the documents of one release."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def path(self, name: str) -> Path:
+        """Return the path of a file of this release."""
+        return self.folder / name
+
+    def has(self, name: str) -> bool:
+        """Tell whether a file of this release exists."""
+        return self.path(name).is_file()
+
+    def sha256(self, name: str) -> str:
+        """Return the digest of a file in the folder."""
+        return file_sha256(self.path(name))
+
+    def uses(self, *names: str) -> dict[str, str]:
+        """Return name → sha256 for the files that a step is about to use."""
+        return {name: self.sha256(name) for name in sorted(names)}
+
+    def write(self, name: str, document: Any) -> str:
+        """Write a document atomically and return its sha256."""
+        text = encode_text(document)
+        write_atomic(self.path(name), text)
+        return sha256_bytes(text.encode())
+
+    def read(self, cls: type[D], name: str, *, made_by: str) -> D:
+        """Read a document strictly.
+
+        Raises:
+            UsageError: it is not there; the hint names the command that makes it.
+            IntegrityError: it is there and is not what its schema says.
+        """
+        path = self.path(name)
+        try:
+            text = path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            raise UsageError(
+                f"{name} is not in the work folder {self.folder}.",
+                hint=f"Run release-tool {made_by} first, or name another folder with --work.",
+            ) from None
+        except UnicodeDecodeError as error:
+            raise IntegrityError(f"{name} is not UTF-8 text.", hint=f"Run release-tool {made_by} again.") from error
+        return read_document(cls, text, name, made_by=made_by)
+
+    def check_chain(self, document: Document, name: str, *, only: Iterable[str] | None = None) -> None:
+        """Refuse a document that was made from other bytes than those in the folder now.
+
+        Raises:
+            IntegrityError: a file that it used is missing or has changed.
+        """
+        wanted = document.uses if only is None else {key: document.uses[key] for key in only}
+        for used, digest in wanted.items():
+            step = STEP_OF_PREFIX.get(used.split("-")[0].split(".")[0], "plan")
+            if not self.has(used):
+                raise IntegrityError(f"{name} was made from {used}, which is gone.", hint=f"Run release-tool {step}.")
+            if self.sha256(used) != digest:
+                raise IntegrityError(
+                    f"{name} was made from another {used} than the one in the work folder.",
+                    hint=f"Something changed after the step that made {name}; run the steps again from there.",
+                )
+
+
+STEP_OF_PREFIX = {
+    "plan": "plan",
+    "source": "fetch",
+    "bundle": "trace",
+    "answers": "trace",
+    "proof": "validate",
+    "certificate": "validate",
+    "review": "review",
+}
+
+
+def read_document(cls: type[D], text: str, name: str, *, made_by: str) -> D:
+    """Decode a document and check the schema it names; see ``WorkFolder.read``."""
+    try:
+        document: D = decode_text(cls, text)
+    except DocumentFault as fault:
+        raise IntegrityError(f"{name} is not a {cls.SCHEMA}: {fault}", hint=f"Run release-tool {made_by} again.") from fault
+    if document.schema != cls.SCHEMA:
+        raise IntegrityError(
+            f"{name} is a {document.schema}, expected {cls.SCHEMA}.",
+            hint="It was written by another version of release-tool.",
+        )
+    return document

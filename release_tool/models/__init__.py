@@ -1,0 +1,1 @@
+"""The only ring that imports torch: loading, exporting, the oracle. Reads the snapshot folder, never the network."""

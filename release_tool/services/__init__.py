@@ -1,0 +1,1 @@
+"""The only ring that opens sockets or starts servers: one module an outside system."""
