@@ -1,0 +1,113 @@
+# shellcheck shell=bash
+# What scripts/test, scripts/demo and scripts/check share: one environment, .venv, made from the locks.
+# Sourced, never run. Promises: nothing outside the checkout is installed or changed; only hashed versions go in.
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+venv="$root/.venv"
+python="$venv/bin/python"
+
+say() { printf '%s\n' "== $*" >&2; }
+die() {
+  printf '%s\n' "error: $1" "hint: $2" >&2
+  exit "${3:-12}"
+}
+
+# The oldest Python comes first: only for 3.11 are there wheels of the onnxruntime that the servers run.
+usable_python() {
+  "$1" -c 'import sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' >/dev/null 2>&1
+}
+
+find_python() {
+  local candidate
+  if [ -n "${PYTHON:-}" ]; then
+    usable_python "$PYTHON" || die "PYTHON=$PYTHON is no Python 3.11 to 3.13." "Name another one, or unset PYTHON."
+    command -v "$PYTHON"
+    return
+  fi
+  for candidate in python3.11 python3.12 python3.13 python3 python; do
+    if usable_python "$candidate"; then
+      command -v "$candidate"
+      return
+    fi
+  done
+  die "There is no Python 3.11, 3.12 or 3.13 on PATH." "Install one, or name it: PYTHON=/path/to/python $0"
+}
+
+# Make .venv where there is none, or where the one there is broken or of a Python that is too old or too new.
+make_environment() {
+  local found
+  [ "${BASH_VERSINFO[0]}" -ge 4 ] || die "bash $BASH_VERSION is too old." "Install bash 4 or newer."
+  if usable_python "$python" && "$python" -m pip --version >/dev/null 2>&1; then
+    return
+  fi
+  found=$(find_python) || exit
+  say "Making .venv with $("$found" --version)"
+  rm -rf "$venv"
+  "$found" -m venv "$venv" || {
+    rm -rf "$venv"
+    die "$found can't make an environment." "On Debian and Ubuntu: install python3-venv. Or name another Python: PYTHON=..."
+  }
+}
+
+# uv installs in seconds what takes pip minutes; it has to come from the lock like everything else.
+have_uv() {
+  [ -z "${RELEASE_TOOL_NO_UV:-}" ] || return 1
+  if ! "$venv/bin/uv" --version >/dev/null 2>&1; then
+    "$python" -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --only-binary :all: \
+      --requirement "$root/requirements/uv.txt" >&2 || return 1
+  fi
+}
+
+# uv reads no pip.conf: hand it the index that the person's pip is set to, if there is one.
+uv_install() {
+  local index
+  index=$("$python" -m pip config get global.index-url 2>/dev/null) || index=${PIP_INDEX_URL:-}
+  UV_DEFAULT_INDEX=${UV_DEFAULT_INDEX:-$index} UV_HTTP_TIMEOUT=${UV_HTTP_TIMEOUT:-180} \
+    "$venv/bin/uv" pip install --quiet --python "$python" "$@" >&2
+}
+
+install_locked() { # install_locked LOCK: the name of a file in requirements, such as test
+  local started=$SECONDS lock="$root/requirements/$1.txt"
+  say "Installing requirements/$1.txt"
+  if have_uv && uv_install --require-hashes --requirement "$lock"; then
+    :
+  else
+    say "uv is not to be had or gave up: pip does the same, in minutes"
+    "$python" -m pip install --quiet --disable-pip-version-check --require-hashes --requirement "$lock" >&2 ||
+      die "requirements/$1.txt could not be installed." "See pip's words above; the network and the disk (6 GB) are the usual causes." 11
+  fi
+  say "requirements/$1.txt is in .venv ($((SECONDS - started)) s)"
+}
+
+# Build a wheel from a copy of the sources (a build folder in the checkout would keep files that are deleted since)
+# and install exactly that wheel.
+install_package() {
+  local copy
+  copy=$(mktemp -d)
+  mkdir "$copy/source"
+  (cd "$root" && tar -cf - --exclude=__pycache__ release_tool setup.cfg pyproject.toml README.md LICENSE) |
+    tar -xf - -C "$copy/source"
+  "$python" -m pip wheel --quiet --disable-pip-version-check --no-build-isolation --no-deps --no-cache-dir \
+    --wheel-dir "$copy/wheel" "$copy/source" >&2 || { rm -rf "$copy"; die "The package does not build." "See the words above." 1; }
+  "$python" -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps --no-index \
+    "$copy"/wheel/*.whl >&2 || { rm -rf "$copy"; die "The wheel does not install." "See the words above." 1; }
+  rm -rf "$copy"
+  say "Installed $("$venv/bin/release-tool" --version)"
+}
+
+# What the real OpenSearch node needs. Empty output: everything is there; otherwise one line says what is missing.
+node_missing() {
+  local home version
+  if ! command -v mvn >/dev/null 2>&1; then
+    echo "Maven (mvn) is not on PATH"
+    return
+  fi
+  for home in "${OPENSEARCH_JAVA_HOME:-}" "${JAVA_HOME:-}" "${JAVA_HOME_21_X64:-}" /usr/lib/jvm/* ""; do
+    local java=${home:+$home/bin/}java
+    version=$("$java" -version 2>&1 | sed -n '1s/.*version "\([0-9]*\).*/\1/p') || continue
+    if [ "${version:-0}" -ge 21 ]; then
+      return
+    fi
+  done
+  echo "no JDK of version 21 or newer was found"
+}

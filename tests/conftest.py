@@ -1,0 +1,52 @@
+"""What holds for every test: who shares a process, and that nothing is skipped by mistake."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+NODE_GROUP = "opensearch-node"
+ALLOWED_SKIP = "node:"
+"""A skip is allowed where its reason starts with this: the real OpenSearch can't run on this machine."""
+
+
+def pytest_collection_modifyitems(items):
+    """Keep the tests of one file in one worker (session fixtures are made once a worker), those of the node in one."""
+    for item in items:
+        if any(item.iter_markers("xdist_group")):
+            continue
+        name = NODE_GROUP if item.get_closest_marker("node") else item.nodeid.split("::")[0]
+        item.add_marker(pytest.mark.xdist_group(name))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session, exitstatus):
+    """Fail the run when a test was skipped for another reason than a missing node, or at all where one is required."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is None or hasattr(session.config, "workerinput"):
+        return
+    required = bool(os.environ.get("RELEASE_TOOL_REQUIRE_NODE"))
+    wrong = [
+        f"{report.nodeid}: {reason}"
+        for report in reporter.stats.get("skipped", ())
+        if (reason := skip_reason(report)) and (required or not reason.startswith(ALLOWED_SKIP))
+    ]
+    if wrong:
+        reporter.write_line("\nskipped by mistake:\n  " + "\n  ".join(wrong), red=True)
+        if exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def skip_reason(report):
+    """Return why a test was skipped, as it was written."""
+    longrepr = report.longrepr
+    text = longrepr[2] if isinstance(longrepr, tuple) else str(longrepr)
+    return text.removeprefix("Skipped: ")
+
+
+@pytest.fixture(scope="session")
+def repository():
+    """Return the checkout: where scripts, workflows and documents of the project lie."""
+    return Path(__file__).resolve().parent.parent
