@@ -9,8 +9,12 @@ import html
 import re
 import unicodedata
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
-"""Control characters and the invisible ones that reorder or hide text; tab and newline are handled apart."""
+_CONTROL = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff"
+    r"\ufeff\ufff9-\ufffb\ufffe\uffff\U000e0000-\U000e0fff]"
+)
+"""Control characters, the invisible ones that reorder or hide text, and what UTF-8 or XML can't hold (lone
+surrogates come out of JSON's own escapes); tab and newline are handled apart."""
 
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()<>#+!|~$&:@-])")
 DESCRIPTION_FORBIDDEN = re.compile(r"[^\w\s.,!?():@\-/'\"]", re.UNICODE)
