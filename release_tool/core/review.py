@@ -1,0 +1,169 @@
+"""The manifest that an approver approves, and what forbids approving it.
+
+The digest is the sha256 of the manifest text: one line ``<sha256>  <path>`` a file, sorted by path, exactly what
+``sha256sum`` prints, so anybody can compute it again without this tool. Laws (tests hold them): any changed
+byte of any file changes the digest; the order in which files are given does not matter. A release that may not
+be approved has no digest at all.
+"""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from release_tool.core.bundle import FileDigest, bundle_name
+from release_tool.core.certificate import certificate_name
+from release_tool.core.digest import sha256_bytes
+from release_tool.core.probes import PAIR_KINDS, TEXT_KINDS
+from release_tool.core.quantity import plural
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from release_tool.core.certificate import Certificate
+    from release_tool.core.plan import ReleasePlan
+    from release_tool.core.probes import ProbeSet
+    from release_tool.core.proof import Proof
+
+REQUIRED_RING = "runtime"
+"""The ring without which nothing is released; the others are shown where they were run."""
+
+PAGE_MARKDOWN = "review.md"
+PAGE_HTML = "review.html"
+REVIEW_NAME = "review.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Review:
+    """review.json: the manifest, its digest, and the reasons why there is none."""
+
+    SCHEMA: ClassVar[str] = "release-tool/review@1"
+
+    schema: str = "release-tool/review@1"
+    model_id: str
+    version: str
+    digest: str | None
+    """What an approver approves; null where ``reasons`` says why nobody may."""
+    reasons: tuple[str, ...]
+    files: tuple[FileDigest, ...]
+    """Sorted by path: plan, source, bundles, archives, configs, oracle's answers, certificates."""
+    pages: tuple[FileDigest, ...]
+    """The pages that were written from it; no part of the digest, which they show."""
+
+    @property
+    def uses(self) -> dict[str, str]:
+        """File name in the work folder → sha256: the chain back to everything that was reviewed."""
+        return {file.path: file.sha256 for file in self.files}
+
+    def fault(self) -> str | None:
+        """Say what contradicts itself in this document; null when nothing does."""
+        if [file.path for file in self.files] != sorted({file.path for file in self.files}):
+            return "its files are not sorted by path, or one is named twice"
+        if self.reasons and self.digest is not None:
+            return "it has a digest although it says why it may not be released"
+        if not self.reasons and self.digest != digest(self.files):
+            return "its digest is not that of its own files"
+        return None
+
+
+def manifest_text(files: Iterable[FileDigest]) -> str:
+    """Return the text whose sha256 is approved: ``<sha256>  <path>`` a line, sorted by path.
+
+    Raises:
+        ValueError: a path is given twice, or could be read as two lines.
+    """
+    lines: dict[str, str] = {}
+    for file in files:
+        if file.path in lines:
+            raise ValueError(f"{file.path!r} is in the manifest twice")
+        # sha256sum escapes such names, so its output and ours would differ: refused instead of guessed.
+        if not file.path or any(char in file.path for char in "\n\r\\"):
+            raise ValueError(f"{file.path!r} can't be a path of the manifest")
+        lines[file.path] = f"{file.sha256}  {file.path}\n"
+    return "".join(lines[path] for path in sorted(lines))
+
+
+def digest(files: Iterable[FileDigest]) -> str:
+    """Return the sha256 of the manifest text in lower-case hex."""
+    return sha256_bytes(manifest_text(files).encode())
+
+
+def recompute_command(files: Iterable[FileDigest]) -> tuple[str, ...]:
+    """Return the lines of a shell command, run in the work folder, that prints the digest."""
+    paths = sorted(file.path for file in files)
+    return ("sha256sum \\", *(f"  {shlex.quote(path)} \\" for path in paths), "  | sha256sum")
+
+
+def make_review(
+    plan: ReleasePlan, files: Iterable[FileDigest], reasons: tuple[str, ...], pages: Iterable[FileDigest]
+) -> Review:
+    """Return the document; it has a digest only where no reason speaks against a release."""
+    ordered = tuple(sorted(files, key=lambda file: file.path))
+    return Review(
+        model_id=plan.source.model_id,
+        version=plan.request.version,
+        digest=None if reasons else digest(ordered),
+        reasons=reasons,
+        files=ordered,
+        pages=tuple(sorted(pages, key=lambda file: file.path)),
+    )
+
+
+def document_names(plan: ReleasePlan, certified: Iterable[str]) -> tuple[str, ...]:
+    """Return the JSON documents that belong to the manifest: plan, source, bundles, certificates."""
+    bundles = (bundle_name(artifact.id) for artifact in plan.artifacts)
+    certificates = (certificate_name(artifact_id) for artifact_id in certified)
+    return ("plan.json", "source.json", *bundles, *certificates)
+
+
+def blockers(
+    plan: ReleasePlan, certificates: Mapping[str, Certificate], shipped: ProbeSet
+) -> tuple[str, ...]:
+    """Return every reason why the release may not be approved, in the plan's order; empty means it may.
+
+    Args:
+        plan: what is to be released.
+        certificates: artifact id → certificate; a missing one is a reason.
+        shipped: the probe set of this project; a proof over it must hold every one of its probes.
+    """
+    reasons: list[str] = []
+    if not plan.artifacts:
+        reasons.append("the plan has no artifact")
+    for artifact in plan.artifacts:
+        certificate = certificates.get(artifact.id)
+        if certificate is None:
+            reasons.append(f"{artifact.id}: there is no certificate: it was never validated")
+            continue
+        reasons.extend(f"{artifact.id}: {reason}" for reason in _certificate_blockers(certificate, shipped))
+    return tuple(reasons)
+
+
+def _certificate_blockers(certificate: Certificate, shipped: ProbeSet) -> list[str]:
+    reasons: list[str] = []
+    rings = [proof.ring for proof in certificate.proofs]
+    if REQUIRED_RING not in rings:
+        reasons.append(f"there is no proof in the {REQUIRED_RING} ring")
+    if len(set(rings)) < len(rings):
+        reasons.append("a ring is certified twice")
+    for ring, failures in certificate.failures().items():
+        if failures:
+            more = f" (and {plural(len(failures) - 1, 'more probe')})" if len(failures) > 1 else ""
+            reasons.append(f"{ring} ring: {failures[0]}{more}")
+    for proof in certificate.proofs:
+        missing = unanswered(proof, shipped)
+        if missing:
+            reasons.append(
+                f"{proof.ring} ring: {plural(len(missing), 'probe')} not answered, such as {missing[0]}"
+            )
+    if certificate.proofs and certificate.answers_sha256 is None:
+        reasons.append("its rings were compared with different answers of the oracle")
+    return reasons
+
+
+def unanswered(proof: Proof, shipped: ProbeSet) -> tuple[str, ...]:
+    """Return the ids of shipped probes that a proof lacks; empty where it was measured on another set."""
+    if proof.probes_sha256 != shipped.sha256 or proof.kind not in TEXT_KINDS | PAIR_KINDS:
+        return ()
+    wanted = {probe.id for probe in shipped.for_kind(proof.kind)}
+    return tuple(sorted(wanted - {item.probe for item in proof.comparisons}))
