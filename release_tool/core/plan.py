@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from release_tool.core.kinds import Format, Framework, ModelKind, PoolingMode
+from release_tool.core.kinds import Activation, Format, Framework, ModelKind, PoolingMode
 from release_tool.core.request import ReleaseRequest
 
 
@@ -75,6 +75,36 @@ class ModelFacts:
     alpha: float | None = None
     """Highlighter: the back-off threshold, null for the default 0.05."""
     weight_bytes: int = 0
+    """Bytes on disk of every weight file that is loaded."""
+    own_max_length: int | None = None
+    """Tokens: as ``max_length``, before the server's limit cut it."""
+    pooling_words: tuple[str, ...] | None = None
+    """The Pooling module's own words; several mean joined vectors, which leave ``pooling_mode`` null."""
+    pools_prompt: bool | None = None
+    """False where the model leaves the prompt's tokens out of its pooling."""
+    default_prompt: str | None = None
+    """A non-empty prompt that the model's encode puts before every text."""
+    pooling_strategy: str | None = None
+    """Sparse: ``max`` or ``sum`` as the SpladePooling module says."""
+    activation: Activation | None = None
+    """Sparse: from the SpladePooling module."""
+    num_labels: int | None = None
+    """Cross-encoder: outputs of the classifier."""
+    do_lower_case: bool | None = None
+    """True where sentence-transformers lower-cases the text before the tokenizer, whatever the tokenizer does."""
+    transformer_path: str | None = None
+    """Folder of the transformer inside the model; empty is the root."""
+    tokenizer_path: str | None = None
+    """Path of tokenizer.json inside the model; null without one."""
+    tokenizer_bytes: int | None = None
+    tokenizer_sources: tuple[str, ...] | None = None
+    """Files of a slow tokenizer that tokenizer.json can be made from."""
+    idf_path: str | None = None
+    """Path of the token weights inside the model: an idf.json, or the safetensors of a SparseStaticEmbedding."""
+    weights_format: str | None = None
+    """``safetensors``, ``pickle`` or ``foreign`` (TensorFlow, Flax); null without weights."""
+    custom_code: tuple[str, ...] | None = None
+    """What config.json or modules.json name as code of the model's own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +123,7 @@ class SourceFacts:
     model: ModelFacts
     remote_code: tuple[RemoteCode, ...] = ()
     description: str | None = None
-    """From the card: the first sentence about the model, normalised."""
+    """From the card: the first sentences about the model, free of markup, not yet in the server's characters."""
     kinds: tuple[ModelKind, ...] = ()
     """Detected from the snapshot."""
     kind_reason: str = ""
