@@ -2,6 +2,12 @@
 # What scripts/test, scripts/demo and scripts/check share: one environment, .venv, made from the locks.
 # Sourced, never run. Promises: nothing outside the checkout is installed or changed; only hashed versions go in.
 
+# Empty arrays under "set -u" need bash 4.4.
+if [ "${BASH_VERSINFO[0]}${BASH_VERSINFO[1]}" -lt 44 ]; then
+  echo "error: bash $BASH_VERSION is too old; this needs 4.4 or newer." >&2
+  exit 12
+fi
+
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 venv="$root/.venv"
 python="$venv/bin/python"
@@ -36,7 +42,6 @@ find_python() {
 # Make .venv where there is none, or where the one there is broken or of a Python that is too old or too new.
 make_environment() {
   local found
-  [ "${BASH_VERSINFO[0]}" -ge 4 ] || die "bash $BASH_VERSION is too old." "Install bash 4 or newer."
   if usable_python "$python" && "$python" -m pip --version >/dev/null 2>&1; then
     return
   fi
@@ -79,19 +84,27 @@ install_locked() { # install_locked LOCK: the name of a file in requirements, su
   say "requirements/$1.txt is in .venv ($((SECONDS - started)) s)"
 }
 
-# Build a wheel from a copy of the sources (a build folder in the checkout would keep files that are deleted since)
-# and install exactly that wheel.
-install_package() {
+# Build the wheel into a folder, from a copy of the sources: a build folder in the checkout would keep files that are
+# deleted since. The time of the last commit stands in the zip, so that one commit gives one wheel.
+build_wheel() { # build_wheel FOLDER
   local copy
+  install_locked build
   copy=$(mktemp -d)
-  mkdir "$copy/source"
   (cd "$root" && tar -cf - --exclude=__pycache__ release_tool setup.cfg pyproject.toml README.md LICENSE) |
-    tar -xf - -C "$copy/source"
-  "$python" -m pip wheel --quiet --disable-pip-version-check --no-build-isolation --no-deps --no-cache-dir \
-    --wheel-dir "$copy/wheel" "$copy/source" >&2 || { rm -rf "$copy"; die "The package does not build." "See the words above." 1; }
-  "$python" -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps --no-index \
-    "$copy"/wheel/*.whl >&2 || { rm -rf "$copy"; die "The wheel does not install." "See the words above." 1; }
+    tar -xf - -C "$copy"
+  SOURCE_DATE_EPOCH=$(git -C "$root" log -1 --format=%ct 2>/dev/null || echo 1767225600) \
+    "$python" -m pip wheel --quiet --disable-pip-version-check --no-build-isolation --no-deps --no-cache-dir \
+    --wheel-dir "$1" "$copy" >&2 || { rm -rf "$copy"; die "The package does not build." "See the words above." 1; }
   rm -rf "$copy"
+}
+
+install_package() {
+  local folder
+  folder=$(mktemp -d)
+  build_wheel "$folder"
+  "$python" -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps --no-index \
+    "$folder"/*.whl >&2 || { rm -rf "$folder"; die "The wheel does not install." "See the words above." 1; }
+  rm -rf "$folder"
   say "Installed $("$venv/bin/release-tool" --version)"
 }
 
