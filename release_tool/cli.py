@@ -103,10 +103,10 @@ class LazyGroup(click.Group):
 @click.option("--debug", is_flag=True, help="Show the trace of an error.")
 @click.version_option(__version__, prog_name="release-tool")
 @click.pass_context
-def cli(  # noqa: D103 - click shows the docstring below as help
+def cli(
     ctx: click.Context, work: Path, repo: Path, *, as_json: bool, verbose: int, quiet: bool, debug: bool
 ) -> None:
-    """Release machine-learning models for OpenSearch, with proof.
+    r"""Release machine-learning models for OpenSearch, with proof.
 
     \b
     A release is a folder that grows: plan -> fetch -> trace -> validate -> review.
@@ -128,7 +128,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     sys.exit(run(argv))
 
 
-def run(argv: Sequence[str] | None = None) -> int:
+def run(argv: Sequence[str] | None = None) -> int:  # noqa: PLR0911 - one way out a class of error
     """Run the command line and return the exit code; the one place that prints errors."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     console = Console()

@@ -75,7 +75,7 @@ def _no_constant(name: str) -> Any:
     raise DocumentFault(f"{name} is no JSON number")
 
 
-def _decode(hint: Any, data: Any, path: str) -> Any:  # noqa: C901, PLR0911, PLR0912 - one branch a kind of type
+def _decode(hint: Any, data: Any, path: str) -> Any:  # noqa: C901, PLR0911 - one branch a kind of type
     origin = get_origin(hint)
     if hint is Any:
         return data

@@ -17,9 +17,9 @@ def sha256_bytes(data: bytes) -> str:
 
 
 def tree_digest(files: Iterable[tuple[str, str]]) -> str:
-    """Return the sha256 over sorted (path, sha256) pairs: the revision of a folder.
+    r"""Return the sha256 over sorted (path, sha256) pairs: the revision of a folder.
 
-    Each pair is one line ``<sha256>  <path>\\n``, as sha256sum prints it, so anybody can recompute it. File order
+    Each pair is one line ``<sha256>  <path>\n``, as sha256sum prints it, so anybody can recompute it. File order
     does not matter (a test holds that).
     """
     lines = "".join(f"{digest}  {path}\n" for path, digest in sorted(files))

@@ -36,7 +36,7 @@ class PoolingMode(StrEnum):
     MAX = "max"
     WEIGHTED_MEAN = "weighted_mean"
     CLS = "cls"
-    LAST_TOKEN = "last_token"
+    LAST_TOKEN = "last_token"  # noqa: S105 - a pooling mode, no secret
     NONE = "none"
 
 
