@@ -1,9 +1,9 @@
 """Tiny random models in the layouts of the hub, one function a family; equal seeds give equal bytes.
 
 ``make(folder, family, kind, seed)`` writes a folder as a person would download it. Weights have the family's
-default initialisation, tokenizers are built by rule from a short word list (no training, so nothing depends on a
-thread), and sentence-transformers' own small files are written by hand: importing that package costs ten seconds
-and more. The tests of the oracle load every one of these folders with the package itself.
+default initialisation, tokenizers are built by rule from a short word list (no training: nothing depends on
+a thread), and sentence-transformers' own small files are written by hand: importing that package costs ten
+seconds and more. The tests of the oracle load every one of these folders with the package itself.
 """
 
 from __future__ import annotations
@@ -47,17 +47,17 @@ tion able less ful ous ive al ity
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 DIGITS = "0123456789"
 MARKS = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"
-BEYOND = "éèüößñçàøåαβγδабвгдежзийклмноп中国人大学生日本語東京搜索引擎한국어검색مرحباسلكةشعدينור🙂🚀❤€—“”’…"
+BEYOND = "éèüößñçàøåαβγδабвгдежзийклмноп中国人大学生日本語東京搜索引擎한국어검색مرحباسلكةشعدينור🙂🚀❤€—“”…"
 
 
 def make(folder: Path, family: str, kind: str, seed: int = 0, **options: Any) -> Path:
     """Write a model folder and return it.
 
     Options: ``max_length`` (tokens, default the family's), ``pooling`` (``mean``, ``cls``, ``max``,
-    ``mean_sqrt_len``, ``weighted_mean``, ``last_token``), ``normalize`` (bool), ``dense_module`` (output width of a
-    Dense module), ``prompts`` (dict), ``dtype`` (``float16``, ``bfloat16``), ``labels`` (cross-encoder),
-    ``activation`` (``l0``, sparse-st), ``layers``, ``width``, ``head_scale`` (multiplies the head's weights, so that
-    answers are decided), ``alpha`` (highlighter).
+    ``mean_sqrt_len``, ``weighted_mean``, ``last_token``), ``normalize`` (bool), ``dense_module`` (width
+    of a Dense module), ``prompts`` (dict), ``dtype`` (``float16``, ``bfloat16``), ``labels`` (cross-encoder),
+    ``activation`` (``l0``, sparse-st), ``layers``, ``width``, ``head_scale`` (multiplies the head, so
+    that answers are decided), ``alpha`` (highlighter).
     """
     import torch
     from transformers.utils import logging

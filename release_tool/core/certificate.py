@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from release_tool.core.bundle import Bundle
 from release_tool.core.plan import ReleasePlan
-from release_tool.core.proof import Proof
+from release_tool.core.proof import RUNTIME, Proof
 from release_tool.core.source import SourceSnapshot
 
 
@@ -26,10 +26,45 @@ class Certificate:
     bundle: Bundle
     proofs: tuple[Proof, ...]
     answers_sha256: str | None
+    """Digest of the oracle's answers that every proof was measured against; null when they differ."""
+    lineage: dict[str, Any] | None = None
+    """How the model was fine-tuned, as the plan holds it; null when it was not."""
 
     def failures(self) -> dict[str, tuple[str, ...]]:
-        """Return ring → reasons why the archive may not be released; empty rings are equal."""
-        return {proof.ring: proof.failures(self.plan.tolerances) for proof in self.proofs}
+        """Return ring → reasons why the archive may not be released; empty tuples are equal.
+
+        The runtime ring is always among the keys: a certificate without its proof proves nothing.
+        """
+        found: dict[str, tuple[str, ...]] = {}
+        for proof in self.proofs:
+            if proof.ring in found:
+                found[proof.ring] = (*found[proof.ring], "there is more than one proof of this ring")
+            else:
+                found[proof.ring] = (*self._contradictions(proof), *proof.failures(self.plan.tolerances))
+        return found if RUNTIME in found else {RUNTIME: ("it was not measured in this ring",), **found}
+
+    @property
+    def green(self) -> bool:
+        """Whether nothing that was measured speaks against a release, and the runtime ring was measured."""
+        return not any(self.failures().values())
+
+    def _contradictions(self, proof: Proof) -> list[str]:
+        """Say where a proof is not about this archive, or measured what the bundle and the request deny."""
+        found = []
+        if proof.archive_sha256 != self.archive_sha256 or proof.artifact != self.artifact:
+            found.append(f"the proof is about another archive ({proof.artifact}, {proof.archive_sha256[:12]})")
+        if self.archive_sha256 != self.bundle.archive.sha256:
+            found.append("the certificate is about another archive than its own bundle")
+        if proof.kind is not self.bundle.kind:
+            found.append(f"the proof is about a {proof.kind.value} model, the bundle about {self.bundle.kind.value}")
+        if self.answers_sha256 is None:
+            found.append("the rings were compared with different answers of the oracle")
+        measured, stated = proof.embedding_dimension, self.bundle.embedding_dimension
+        asked = self.plan.request.embedding_dimension
+        for words, wanted in (("the bundle states", stated), ("the request asks for", asked)):
+            if measured is not None and wanted is not None and measured != wanted:
+                found.append(f"the embedding has {measured} dimensions, {words} {wanted}")
+        return found
 
 
 def certificate_name(artifact_id: str) -> str:
@@ -56,4 +91,5 @@ def fold(  # the order of arguments is the order of the flow
         bundle=bundle,
         proofs=ordered,
         answers_sha256=answers.pop() if len(answers) == 1 else None,
+        lineage=plan.lineage,
     )

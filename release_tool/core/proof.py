@@ -1,16 +1,27 @@
-"""Proofs: numbers from one ring for one archive, and the verdict that follows from them.
+"""A proof: numbers measured in one ring against the oracle, and the verdict that follows from them.
 
-A proof keeps what was measured, a probe each, and no text. The verdict is computed (``failures``), never stored as
-a claim: change a tolerance in the plan and the same proof gives another verdict.
+A proof keeps what was measured, a probe each, and no text. The verdict is computed (``failures``), never
+stored as a claim: change a tolerance in the plan and the same proof gives another verdict. Laws (tests hold
+them): a larger tolerance never turns a pass into a failure; a number that is not finite always fails; what
+was not measured fails.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import ClassVar
 
 from release_tool.core.kinds import ModelKind
 from release_tool.core.plan import Tolerances
+
+SPARSE_KINDS = frozenset({ModelKind.SPARSE, ModelKind.SPARSE_TOKENIZER})
+ANSWER_KINDS = frozenset({ModelKind.QUESTION_ANSWERING, ModelKind.HIGHLIGHTER})
+
+RUNTIME = "runtime"
+NODE = "node"
+LEGACY = "legacy"
+RINGS = (RUNTIME, NODE, LEGACY)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +33,8 @@ class Comparison:
     shape: str
     """What the probe is there for: short, empty, long, truncated, cjk, ..."""
     tokens: int
-    """Length of the model's input after truncation, special tokens included."""
+    """Length of the archive's own input after truncation, special tokens included; the oracle's where the
+    ring does not tell (a real node)."""
     max_abs: float | None = None
     """Largest absolute difference of a component, a logit or a weight."""
     scale: float | None = None
@@ -37,12 +49,25 @@ class Comparison:
     same_answer: bool | None = None
     """Question answering and highlighter: whether the answers are the same."""
     margin: float | None = None
-    """Question answering: best span minus second best; highlighter: least distance of a probability to the
-    threshold that decided."""
+    """How far the oracle's answer is from being another one. Question answering: best minus second best
+    logit, the smaller of start and end; highlighter: least distance of a probability to the decision that it
+    would turn."""
     not_finite: int = 0
     """NaN and infinite numbers in the archive's answer."""
     error: str | None = None
     """The runtime's own words when it refused the probe; cut to 300 characters."""
+    tokens_reference: int | None = None
+    """Length of the oracle's input; null where ``tokens`` already is the oracle's."""
+    size: int | None = None
+    """Numbers in the archive's answer; null for sparse ones and where only the answer's text is known."""
+    size_reference: int | None = None
+    norm: float | None = None
+    """Dense: length (L2) of the archive's embedding."""
+    norm_reference: float | None = None
+    worst: int | None = None
+    """Where ``max_abs`` is: component, position, or token id of a sparse answer."""
+    not_finite_reference: int | None = None
+    """NaN and infinite numbers in the oracle's own answer: the source is broken."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,51 +96,117 @@ class Proof:
 
     def failures(self, tolerances: Tolerances) -> tuple[str, ...]:
         """Return one line for each probe outside the tolerances, worst first; empty means equal."""
-        lines: list[tuple[float, str]] = []
-        for item in self.comparisons:
-            reason = judge(item, self.kind, self.ring, tolerances)
-            if reason is not None:
-                lines.append(reason)
-        if not self.comparisons:
-            lines.append((float("inf"), "no probe was answered"))
-        return tuple(text for _, text in sorted(lines, key=lambda pair: (-pair[0], pair[1])))
-
-
-def judge(item: Comparison, kind: ModelKind, ring: str, tolerances: Tolerances) -> tuple[float, str] | None:  # noqa: PLR0911
-    """Return (how bad, why) when one comparison is outside the tolerances."""
-    where = f"probe {item.probe} ({item.shape}, {item.tokens} tokens)"
-    if item.error is not None:
-        return float("inf"), f"{where}: the runtime refused it: {item.error}"
-    if item.not_finite:
-        return float("inf"), f"{where}: {item.not_finite} numbers are NaN or infinite"
-    if item.missing or item.extra:
-        return (
-            float((item.missing or 0) + (item.extra or 0)),
-            f"{where}: {item.missing or 0} tokens missing and {item.extra or 0} extra above "
-            f"{tolerances.sparse_threshold:g}",
+        return tuple(line for _, line in self.ranked(tolerances)) or (
+            () if self.comparisons else ("no probe was answered",)
         )
-    if kind is ModelKind.QUESTION_ANSWERING and item.same_answer is not None and item.max_abs is None:
-        if item.same_answer is False and (item.margin is None or item.margin > tolerances.answer_margin):
-            return 1.0, f"{where}: another answer than the oracle's, whose margin is {item.margin}"
+
+    def ranked(self, tolerances: Tolerances) -> tuple[tuple[Comparison, str], ...]:
+        """Return (comparison, why it fails), worst first; equally bad ones by their text."""
+        found = []
+        for item in self.comparisons:
+            verdict = judge(item, self.kind, self.ring, tolerances)
+            if verdict is not None:
+                found.append((verdict[0], item, verdict[1]))
+        found.sort(key=lambda entry: (-entry[0], entry[2]))
+        return tuple((item, line) for _, item, line in found)
+
+    def worst(self) -> Comparison | None:
+        """Return the comparison with the largest measured difference, whether it fails or not."""
+        measured = [item for item in self.comparisons if item.max_abs is not None]
+        return max(measured, key=lambda item: _badness(item.max_abs or 0.0), default=None)
+
+
+def judge(item: Comparison, kind: ModelKind, ring: str, tolerances: Tolerances) -> tuple[float, str] | None:
+    """Return (how bad, why) when one comparison is outside the tolerances, None when it is inside.
+
+    How bad: the difference in units of its tolerance; infinite where nothing can be compared.
+    """
+    where = f"probe {item.probe} ({item.shape}, {item.tokens} tokens)"
+    broken = _broken(item, kind)
+    if broken is not None:
+        return math.inf, f"{where}: {broken}"
+    reasons: list[tuple[float, str]] = []
+    if item.tokens_reference is not None and item.tokens_reference != item.tokens:
+        # Fixed padding or another truncation: the input is not the model's, whatever the numbers say.
+        reasons.append((1.0, f"the archive reads {item.tokens} tokens, the source {item.tokens_reference}"))
+    if item.missing or item.extra:
+        missing, extra = item.missing or 0, item.extra or 0
+        found = f"{missing} tokens missing and {extra} extra above {tolerances.sparse_threshold:g}"
+        reasons.append((float(missing + extra), found))
+    if kind in ANSWER_KINDS:
+        reasons.extend(_answer(item, kind, tolerances))
+    if item.max_abs is not None:
+        reasons.extend(_difference(item, kind, ring, tolerances))
+    if not reasons:
         return None
-    if kind is ModelKind.HIGHLIGHTER and item.same_answer is not None:
-        if item.same_answer is False and (item.margin is None or item.margin > tolerances.highlight_margin):
-            return 1.0, f"{where}: other sentences than the oracle's, {item.margin} away from the threshold"
-        return None
-    if item.max_abs is None:
-        return float("inf"), f"{where}: nothing was measured"
-    limit = limit_of(kind, ring, tolerances) * (max(1.0, item.scale or 0.0) if kind is ModelKind.DENSE else 1.0)
+    return max(bad for bad, _ in reasons), f"{where}: " + "; ".join(text for _, text in reasons)
+
+
+def _broken(item: Comparison, kind: ModelKind) -> str | None:
+    """Say why a probe can't be compared at all."""
+    if item.error is not None:
+        return f"the runtime refused it: {item.error}"
+    if item.not_finite_reference:
+        return f"{item.not_finite_reference} numbers of the source's own answer are NaN or infinite"
+    if item.not_finite:
+        return f"{item.not_finite} numbers are NaN or infinite"
+    if item.size is not None and item.size_reference is not None and item.size != item.size_reference:
+        return f"the archive answers {item.size} numbers, the source {item.size_reference}"
+    measured: object = item.max_abs
+    if kind is ModelKind.HIGHLIGHTER:
+        measured = item.same_answer
+    elif kind in SPARSE_KINDS and (item.missing is None or item.extra is None):
+        measured = None
+    elif kind is ModelKind.QUESTION_ANSWERING and item.max_abs is None:
+        measured = item.same_answer
+    return "nothing was measured" if measured is None else None
+
+
+def _answer(item: Comparison, kind: ModelKind, tolerances: Tolerances) -> list[tuple[float, str]]:
+    if item.same_answer is not False:
+        return []
+    highlighter = kind is ModelKind.HIGHLIGHTER
+    limit = tolerances.highlight_margin if highlighter else tolerances.answer_margin
+    # "not <=" and not ">": a NaN margin must fail.
+    if item.margin is not None and item.margin <= limit:
+        return []
+    what = "other sentences" if highlighter else "another answer"
+    said = "is not known" if item.margin is None else f"is {item.margin:.3g}"
+    bad = 1.0 if item.margin is None else _badness(_ratio(item.margin, limit))
+    return [(bad, f"{what} than the source's, whose margin {said} (allowed where it is at most {limit:g})")]
+
+
+def _difference(item: Comparison, kind: ModelKind, ring: str, tolerances: Tolerances) -> list[tuple[float, str]]:
+    limit = allowed(item, kind, ring, tolerances)
+    difference = math.nan if item.max_abs is None else item.max_abs
     # "not <=" and not ">": a NaN difference must fail.
-    if not item.max_abs <= limit:
-        return item.max_abs / limit, f"{where}: differs by {item.max_abs:.3g}, allowed {limit:.3g}"
-    return None
+    if difference <= limit:
+        return []
+    return [(_badness(_ratio(difference, limit)), f"differs by {difference:.3g}, allowed {limit:.3g}")]
+
+
+def _ratio(value: float, limit: float) -> float:
+    return value / limit if limit > 0 else math.inf
+
+
+def _badness(value: float) -> float:
+    """Order NaN with the infinite: a sort over NaN has no order."""
+    return math.inf if math.isnan(value) else value
+
+
+def allowed(item: Comparison, kind: ModelKind, ring: str, tolerances: Tolerances) -> float:
+    """Return the largest difference allowed here; for dense it grows with max|reference| above 1."""
+    limit = limit_of(kind, ring, tolerances)
+    if kind is ModelKind.DENSE and item.scale is not None and math.isfinite(item.scale):
+        return limit * max(1.0, item.scale)
+    return limit
 
 
 def limit_of(kind: ModelKind, ring: str, tolerances: Tolerances) -> float:
-    """Return the largest absolute difference allowed for a kind in a ring."""
+    """Return the largest absolute difference allowed for a kind in a ring, at max|reference| ≤ 1."""
     if kind is ModelKind.DENSE:
-        return tolerances.dense_node if ring == "node" else tolerances.dense_runtime
-    if kind in (ModelKind.SPARSE, ModelKind.SPARSE_TOKENIZER):
+        return tolerances.dense_node if ring == NODE else tolerances.dense_runtime
+    if kind in SPARSE_KINDS:
         return tolerances.sparse_weight
     return tolerances.logit
 
