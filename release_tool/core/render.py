@@ -1,0 +1,110 @@
+"""Turn template text and a page into HTML or Markdown.
+
+Every printed value is escaped for its place by the environment itself; a template that forgets a filter still
+can't let a model's name become markup. An undefined name is an error, not an empty place. Templates run in a
+sandbox: one that a repository brings along can print the page and nothing else. Jinja is imported only here,
+inside the functions.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from release_tool.core.escape import code, markdown, one_line, plain
+from release_tool.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from release_tool.core.page import Page
+
+
+class Ready(str):
+    """Markdown that a filter has made: printed as it is."""
+
+    __slots__ = ()
+
+
+def render_html(template: str, page: Page, *, name: str = "review.html.j2") -> str:
+    """Return the page as HTML.
+
+    Raises:
+        UsageError: the template is wrong or names what a page has not.
+    """
+    return _render(
+        template, page, name, autoescape=True, finalize=_html_value, filters={"block": _html_block}
+    )
+
+
+def render_markdown(template: str, page: Page, *, name: str = "review.md.j2") -> str:
+    """Return the page as Markdown.
+
+    Raises:
+        UsageError: the template is wrong or names what a page has not.
+    """
+    filters = {"cell": _cell, "code": _code, "fence": _fence}
+    return _render(template, page, name, autoescape=False, finalize=_markdown_value, filters=filters)
+
+
+def _render(
+    template: str,
+    page: Page,
+    name: str,
+    *,
+    autoescape: bool,
+    finalize: Callable[[Any], Any],
+    filters: Mapping[str, Callable[[str], str]],
+) -> str:
+    from jinja2 import StrictUndefined, TemplateError
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    environment = ImmutableSandboxedEnvironment(
+        autoescape=autoescape,
+        undefined=StrictUndefined,
+        finalize=finalize,
+        keep_trailing_newline=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(filters)
+    try:
+        text = environment.from_string(template).render(page=page)
+    except TemplateError as error:
+        raise UsageError(
+            f"The template {name} can't be rendered: {error}",
+            hint=f"Correct templates/{name} of the repository, or remove it to use the packaged one.",
+        ) from error
+    return text.rstrip("\n") + "\n"
+
+
+def _html_value(value: Any) -> Any:
+    # SVG was escaped where it was made; jinja escapes the rest after this.
+    return value if hasattr(value, "__html__") else one_line(str(value))
+
+
+def _html_block(value: str) -> Any:
+    """Return text of several lines, escaped here, with its line breaks kept."""
+    from markupsafe import Markup, escape
+
+    return Markup(escape(plain(value)))  # noqa: S704 - escaped in the same breath
+
+
+def _markdown_value(value: Any) -> str:
+    return value if isinstance(value, Ready) else _cell(str(value))
+
+
+def _cell(value: str) -> Ready:
+    return Ready(markdown(str(value)))
+
+
+def _code(value: str) -> Ready:
+    return Ready(code(str(value)))
+
+
+def _fence(value: str) -> Ready:
+    """Return text as a fenced block whose fence is longer than any run of backticks inside."""
+    text = plain(str(value))
+    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return Ready(f"{fence}\n{text}\n{fence}")

@@ -1,0 +1,141 @@
+"""``release-tool review``: the page that approvers read, and the digest that they approve."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import click
+
+from release_tool.steps import emit
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from release_tool.cli import Context
+    from release_tool.core.bundle import FileDigest
+    from release_tool.core.page_build import Reviewed
+    from release_tool.core.review import Review
+
+TEMPLATES = ("review.html.j2", "review.md.j2")
+OWN_TEMPLATES = "templates"
+MAX_TEMPLATE_BYTES = 1_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReviewResult:
+    """What the step leaves."""
+
+    review: Review
+    page: Path
+    """review.html."""
+
+
+@click.command(help="Write the page that approvers read, and its digest.")
+@click.pass_obj
+def command(context: Context) -> None:
+    """Write review.md, review.html and review.json, and print the digest."""
+    from release_tool.core.escape import one_line
+
+    result = run_review(context)
+    text = f"digest {result.review.digest}\npage   {one_line(str(result.page))}"
+    emit(context, text, result.review)
+
+
+def run_review(context: Context) -> ReviewResult:
+    """Check the whole chain, write the page and its manifest, and say whether it may be approved.
+
+    The pages are evidence and are written in any case; only review.json of a release that may be approved holds a
+    digest.
+
+    Raises:
+        UsageError: a step before this one has not run; a template of the repository is wrong.
+        IntegrityError: a document or an archive is not what the documents after it were made from.
+        ValidationFailed: the page says NOT RELEASABLE.
+    """
+    from release_tool.core.page_build import make_page
+    from release_tool.core.render import render_html, render_markdown
+    from release_tool.documents import WorkFolder, write_atomic
+    from release_tool.steps.review_reading import read_release
+
+    work = WorkFolder(context.work)
+    with context.console.step("Review"):
+        given = read_release(work)
+        templates, overridden = load_templates(context.repo)
+        page = make_page(_with_templates(given, overridden))
+        texts = {
+            "review.md": render_markdown(templates["review.md.j2"], page),
+            "review.html": render_html(templates["review.html.j2"], page),
+        }
+        # An interrupted run must not leave an old digest beside a new page.
+        work.path("review.json").unlink(missing_ok=True)
+        for name, text in texts.items():
+            write_atomic(work.path(name), text)
+        review = _with_pages(given.review, texts)
+        work.write("review.json", review)
+        context.console.summary(texts["review.md"])
+    _tell(context, review)
+    return ReviewResult(review=review, page=work.path("review.html"))
+
+
+def _with_templates(given: Reviewed, overridden: dict[str, str]) -> Reviewed:
+    from dataclasses import replace
+
+    return replace(given, overridden=overridden)
+
+
+def _with_pages(review: Review, texts: dict[str, str]) -> Review:
+    from dataclasses import replace
+
+    from release_tool.core.bundle import FileDigest
+    from release_tool.core.digest import sha256_bytes
+
+    pages: list[FileDigest] = []
+    for name, text in sorted(texts.items()):
+        data = text.encode()
+        pages.append(FileDigest(path=name, size=len(data), sha256=sha256_bytes(data)))
+    return replace(review, pages=tuple(pages))
+
+
+def _tell(context: Context, review: Review) -> None:
+    from release_tool.errors import ValidationFailed
+
+    if review.digest is None:
+        lines = "\n".join(f"  - {reason}" for reason in review.reasons)
+        raise ValidationFailed(
+            f"NOT RELEASABLE:\n{lines}",
+            hint=f"The evidence is in {context.work / 'review.html'}; correct the cause and validate again.",
+        )
+
+
+def load_templates(repo: Path) -> tuple[dict[str, str], dict[str, str]]:
+    """Return template → text, and template → sha256 of those that the repository brings along itself.
+
+    A file of ``templates/`` in the repository wins over the packaged one of the same name.
+
+    Raises:
+        UsageError: such a file can't be read as UTF-8 text.
+    """
+    from release_tool.core.digest import sha256_bytes
+    from release_tool.errors import UsageError
+    from release_tool.packaged import read_packaged
+
+    texts, overridden = {}, {}
+    for name in TEMPLATES:
+        own = repo / OWN_TEMPLATES / name
+        packaged = read_packaged(f"templates/{name}")
+        data = packaged
+        if own.is_file():
+            if own.stat().st_size > MAX_TEMPLATE_BYTES:
+                raise UsageError(f"The template {name} is larger than 1 MB.", hint="Is it the right file?")
+            data = own.read_bytes()
+        try:
+            texts[name] = data.decode()
+        except UnicodeDecodeError as error:
+            raise UsageError(
+                f"The template {name} of the repository is not UTF-8 text.",
+                hint=f"Correct {OWN_TEMPLATES}/{name}, or remove it to use the packaged one.",
+            ) from error
+        if data != packaged:
+            overridden[name] = sha256_bytes(data)
+    return texts, overridden

@@ -1,0 +1,142 @@
+"""A whole release in a work folder: every document, the archives, the chain of digests, as the steps write them."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from release_tool.core.bundle import Bundle, FileDigest, bundle_name
+from release_tool.core.certificate import Certificate, certificate_name, fold
+from release_tool.core.digest import sha256_bytes
+from release_tool.core.kinds import ModelKind
+from release_tool.core.proof import Proof, proof_name
+from release_tool.documents import WorkFolder, write_atomic
+from release_tool.packaged import packaged_probes
+from tests.factories import make_bundle, make_comparison, make_plan, make_proof, make_source
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from release_tool.core.plan import ReleasePlan
+    from release_tool.core.source import SourceSnapshot
+
+VERSIONS = {
+    "runtime": {"onnxruntime": "1.16.3", "tokenizers": "0.20.3", "torch": "2.13.0"},
+    "node": {"opensearch": "3.6.0", "ml-commons": "3.6.0.0"},
+    "legacy": {"torch": "1.13.1"},
+}
+
+
+@dataclass
+class Release:
+    """The documents, and where they lie."""
+
+    folder: Path
+    plan: ReleasePlan
+    source: SourceSnapshot
+    bundles: dict[str, Bundle] = field(default_factory=dict)
+    certificates: dict[str, Certificate] = field(default_factory=dict)
+
+
+def spread(index: int, low: float, high: float) -> float:
+    """Return numbers that look like rounding errors, the same in every run."""
+    share = (math.sin(index * 12.9898 + 1) * 43758.5453) % 1.0
+    return low * (high / low) ** share
+
+
+def comparisons(kind: ModelKind, low: float, high: float) -> tuple[Any, ...]:
+    """Return one comparison a shipped probe, with differences between ``low`` and ``high``."""
+    rows = []
+    for index, probe in enumerate(packaged_probes().for_kind(kind)):
+        tokens = min(512, 2 + max(1, len(probe.text) // 4))
+        over: dict[str, Any] = {"probe": probe.id, "shape": probe.shape, "tokens": tokens, "tokens_reference": tokens}
+        if kind is not ModelKind.HIGHLIGHTER:
+            over["max_abs"] = spread(index, low, high)
+        rows.append(make_comparison(kind, **over))
+    return tuple(rows)
+
+
+def write_release(
+    folder: Path,
+    kind: ModelKind = ModelKind.DENSE,
+    *,
+    plan: ReleasePlan | None = None,
+    rings: tuple[str, ...] = ("runtime",),
+    certified: bool = True,
+    change_proof: Any = lambda proof: proof,
+    change_bundle: Any = lambda bundle: bundle,
+    change_source: Any = lambda source: source,
+) -> Release:
+    """Write a release as plan, fetch, trace and validate would, and return it.
+
+    Args:
+        folder: the work folder.
+        kind: of every artifact of the plan.
+        plan: another plan than the factory's.
+        rings: which proofs there are, for each artifact.
+        certified: False leaves proofs and certificates out.
+        change_proof: proof → proof, before it is written.
+        change_bundle: bundle → bundle, before it is written.
+        change_source: source → source, before it is written.
+    """
+    work = WorkFolder(folder)
+    plan = plan or make_plan(kind)
+    work.write("plan.json", plan)
+    source = change_source(make_source(uses=work.uses("plan.json"), model_id=plan.source.model_id))
+    work.write("source.json", source)
+    write_atomic(work.path(f"answers-{kind}.safetensors"), f"answers of {kind}".encode())
+    release = Release(folder=folder, plan=plan, source=source)
+    for artifact in plan.artifacts:
+        archive = _file(work, f"archives/{artifact.file_name}", b"PK" + artifact.id.encode() * 4000)
+        data = json.dumps({"name": artifact.registered_name, "version": plan.request.version}).encode()
+        config = _file(work, f"archives/{artifact.id}.config.json", data)
+        uses = work.uses("plan.json", "source.json")
+        made = make_bundle(kind, artifact.format, artifact=artifact.id, archive=archive, config=config, uses=uses)
+        bundle = change_bundle(made)
+        work.write(bundle_name(artifact.id), bundle)
+        release.bundles[artifact.id] = bundle
+        if certified:
+            release.certificates[artifact.id] = _certify(
+                work, release, artifact.id, kind=kind, rings=rings, change=change_proof
+            )
+    return release
+
+
+def _certify(
+    work: WorkFolder, release: Release, artifact: str, *, kind: ModelKind, rings: tuple[str, ...], change: Any
+) -> Certificate:
+    answers = f"answers-{kind}.safetensors"
+    proofs: list[Proof] = []
+    for ring in rings:
+        span = (3e-6, 3e-5) if ring == "node" else (3e-8, 1.6e-7)
+        proof = make_proof(
+            kind,
+            ring,
+            artifact=artifact,
+            archive_sha256=release.bundles[artifact].archive.sha256,
+            answers_sha256=work.sha256(answers),
+            probes_sha256=packaged_probes().sha256,
+            versions=VERSIONS[ring],
+            comparisons=comparisons(kind, *span),
+            uses=work.uses("plan.json", bundle_name(artifact), answers),
+        )
+        proofs.append(change(proof))
+        work.write(proof_name(ring, artifact), proofs[-1])
+    names = ("plan.json", "source.json", bundle_name(artifact), answers, *(proof_name(r, artifact) for r in rings))
+    certificate = fold(release.plan, release.source, release.bundles[artifact], tuple(proofs), work.uses(*names))
+    work.write(certificate_name(artifact), certificate)
+    return certificate
+
+
+def _file(work: WorkFolder, path: str, data: bytes) -> FileDigest:
+    write_atomic(work.path(path), data)
+    return FileDigest(path=path, size=len(data), sha256=sha256_bytes(data))
+
+
+def one_changed(proof: Proof, index: int, **over: Any) -> Proof:
+    """Return the proof with one comparison changed."""
+    items = list(proof.comparisons)
+    items[index] = replace(items[index], **over)
+    return replace(proof, comparisons=tuple(items))
