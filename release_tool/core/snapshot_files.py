@@ -15,13 +15,14 @@ from dataclasses import dataclass
 from posixpath import basename, dirname
 from typing import TYPE_CHECKING, Any
 
+from release_tool.core.plan import PlannedFile
 from release_tool.core.request import MODEL_ID_PATTERN
 from release_tool.errors import SourceError, UnsafeModel, UnsupportedModel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from release_tool.core.plan import PlannedFile, RemoteCode
+    from release_tool.core.plan import RemoteCode
 
 CODE_FOLDER = "remote_code"
 """Code of another repository lies in ``remote_code/<org>/<name>/`` of the snapshot, at its pinned commit."""
@@ -104,9 +105,7 @@ def select(
 
 def is_ignored(path: str) -> bool:
     """Tell whether a path is hidden, git's own or a cache of Python: no part of a model."""
-    return any(
-        part == "__pycache__" or (part.startswith(".") and part.strip(".")) for part in path.split("/")
-    )
+    return any(part == "__pycache__" or (part.startswith(".") and part.strip(".")) for part in path.split("/"))
 
 
 def check_path(path: str) -> None:
@@ -146,9 +145,7 @@ def _json(path: str, listed: dict[str, PlannedFile], read: Callable[[str], bytes
     try:
         return json.loads(data)
     except (ValueError, RecursionError) as error:
-        raise UnsupportedModel(
-            f"{path} of the model is not JSON.", hint="Repair the file in the model."
-        ) from error
+        raise UnsupportedModel(f"{path} of the model is not JSON.", hint="Repair the file in the model.") from error
 
 
 def _join(folder: str, name: str) -> str:
@@ -219,8 +216,7 @@ def _weight_set(
     if index not in listed:
         return set()
     shards = {
-        _join(folder, str(shard))
-        for shard in _object(_object(_json(index, listed, read)).get("weight_map")).values()
+        _join(folder, str(shard)) for shard in _object(_object(_json(index, listed, read)).get("weight_map")).values()
     }
     missing = sorted(shards - set(listed))
     if missing or not shards:
@@ -262,9 +258,7 @@ def _code_references(
     for folder in dict.fromkeys(("", *folders)):
         for name in ("config.json", "tokenizer_config.json"):
             for value in _object(_object(_json(_join(folder, name), listed, read)).get("auto_map")).values():
-                found += [
-                    ref for ref in (value if isinstance(value, list) else [value]) if isinstance(ref, str)
-                ]
+                found += [ref for ref in (value if isinstance(value, list) else [value]) if isinstance(ref, str)]
     return tuple(dict.fromkeys(found))
 
 

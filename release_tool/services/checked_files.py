@@ -41,9 +41,7 @@ def hasher_for(digest: str, size: int) -> Hasher:
     if digest.startswith(GIT_SHA1):
         # git hashes a header before the bytes: "blob <size>\0".
         return hashlib.sha1(b"blob %d\x00" % size, usedforsecurity=False)
-    raise IntegrityError(
-        f"{digest!r} is no digest that a plan may hold.", hint="Run release-tool plan again."
-    )
+    raise IntegrityError(f"{digest!r} is no digest that a plan may hold.", hint="Run release-tool plan again.")
 
 
 def hex_of(digest: str) -> str:

@@ -8,6 +8,7 @@ import re
 import shutil
 import stat
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from release_tool.core.digest import CHUNK_BYTES, tree_digest
@@ -20,7 +21,6 @@ from release_tool.services.sources import Pinned, check_readable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 ORIGIN = "folder"
 
@@ -69,9 +69,7 @@ class FolderSource:
         """
         if self._pinned is None:
             files = self._scan()
-            revision = SHA256 + tree_digest(
-                (path, hex_of(seen.planned.digest)) for path, seen in files.items()
-            )
+            revision = SHA256 + tree_digest((path, hex_of(seen.planned.digest)) for path, seen in files.items())
             if self.revision not in (None, revision):
                 raise IntegrityError(
                     f"The folder {self.folder} has changed: it was {self.revision}, now it is {revision}.",
@@ -124,9 +122,7 @@ class FolderSource:
                 raise _changed(file.path)
             _place(seen, folder, progress)
 
-    def download_code(
-        self, code: tuple[RemoteCode, ...], folder: Path, progress: Callable[[int], None]
-    ) -> None:
+    def download_code(self, code: tuple[RemoteCode, ...], folder: Path, progress: Callable[[int], None]) -> None:
         """Get code of other repositories from the hub; see ``Source.download_code``."""
         foreign = tuple(item for item in code if item.repo != self.model_id)
         if foreign:
@@ -183,9 +179,7 @@ def _inside(root: Path, entry: Path, path: str) -> Path:
     except UnicodeEncodeError as error:
         raise UnsafeModel(f"The name of the file {path!r} is not UTF-8.", hint="Rename it.") from error
     except (OSError, RuntimeError) as error:
-        raise SourceError(
-            f"{path} is a link that leads nowhere.", hint="Remove it from the folder."
-        ) from error
+        raise SourceError(f"{path} is a link that leads nowhere.", hint="Remove it from the folder.") from error
     if not real.is_relative_to(root):
         raise UnsafeModel(
             f"{path} is a link out of the folder, to {real}.",
@@ -205,9 +199,7 @@ def _look(path: str, real: Path) -> _Seen:
                 digest.update(chunk)
             after = os.fstat(stream.fileno())
     except OSError as error:
-        raise SourceError(
-            f"{path} can't be read: {error.strerror}.", hint="Check its permissions."
-        ) from error
+        raise SourceError(f"{path} can't be read: {error.strerror}.", hint="Check its permissions.") from error
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
         raise _changed(path)
     planned = PlannedFile(path=path, size=after.st_size, digest=SHA256 + digest.hexdigest())

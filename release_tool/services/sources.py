@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from release_tool.core.plan import PlannedFile, RemoteCode
 from release_tool.errors import ModelNotFound, SourceError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from release_tool.core.plan import PlannedFile, RemoteCode
 
 MAX_READ_BYTES = 32 * 1024 * 1024
 """Bytes: ``read`` is for configuration, tokenizers and cards; weights are downloaded."""
@@ -71,9 +70,7 @@ class Source(Protocol):
             Unreachable: broken off; what has arrived is kept and a second call goes on.
         """
 
-    def download_code(
-        self, code: tuple[RemoteCode, ...], folder: Path, progress: Callable[[int], None]
-    ) -> None:
+    def download_code(self, code: tuple[RemoteCode, ...], folder: Path, progress: Callable[[int], None]) -> None:
         """Put code of other repositories below ``folder``/remote_code; as ``download``."""
 
 
