@@ -102,9 +102,7 @@ class ModelFacts:
     idf_path: str | None = None
     """Path of the token weights inside the model: an idf.json, or the safetensors of a SparseStaticEmbedding."""
     weights_format: str | None = None
-    """``safetensors``, ``pickle`` or ``foreign`` (TensorFlow, Flax); null without weights."""
-    custom_code: tuple[str, ...] | None = None
-    """What config.json or modules.json name as code of the model's own."""
+    """``safetensors`` or ``pickle``; null without weights."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,370 @@
+"""Say what a model is from the small files it brings along: its kind, and the facts that a plan needs.
+
+Pure: reads through a callable and a list of files, decides by rules that are written down here, guesses nothing. A
+kind that can't be told stays empty and the reason says what was seen; the planner turns that into a fault.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from release_tool.core.kinds import SERVER_MAX_LENGTH, Activation, ModelKind, PoolingMode
+from release_tool.core.modeljson import (
+    bad,
+    get_count,
+    get_flag,
+    get_number,
+    get_texts,
+    get_word,
+    load_object,
+    shown,
+)
+from release_tool.core.modules import Layout, Pooling, Prompts, read_layout, read_pooling, read_prompts, read_splade
+from release_tool.core.plan import ModelFacts
+from release_tool.core.weights import WeightFiles, weights_in
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from release_tool.core.modeljson import Reader
+    from release_tool.core.plan import PlannedFile
+
+OFFSET_POSITIONS = frozenset(
+    {
+        "camembert", "data2vec-text", "ibert", "longformer", "luke", "markuplm", "mpnet", "roberta",
+        "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl", "xmod",
+    }
+)  # fmt: skip
+"""Model types that count positions from pad_token_id + 1, so that many of their positions are never reached."""
+
+SENTENCE_CONFIGS = (
+    "sentence_bert_config.json", "sentence_roberta_config.json", "sentence_distilbert_config.json",
+    "sentence_camembert_config.json", "sentence_albert_config.json", "sentence_xlm-roberta_config.json",
+    "sentence_xlnet_config.json",
+)  # fmt: skip
+"""Names under which sentence-transformers keeps the transformer module's own settings, in its order."""
+
+SLOW_TOKENIZERS = (
+    ("vocab.txt",), ("vocab.json", "merges.txt"), ("sentencepiece.bpe.model",), ("spiece.model",),
+    ("tokenizer.model",), ("source.spm", "target.spm", "vocab.json"),
+)  # fmt: skip
+"""Sets of files that transformers can make a tokenizer.json from."""
+
+SPARSE_WORDS = ("sparse", "splade")
+"""A masked language model whose card is tagged with one of these is meant as a sparse encoder."""
+
+HEADS = {
+    ModelKind.SPARSE: ("ForMaskedLM", "ForPreTraining", "LMHeadModel"),
+    ModelKind.CROSS_ENCODER: ("ForSequenceClassification",),
+    ModelKind.QUESTION_ANSWERING: ("ForQuestionAnswering",),
+    ModelKind.HIGHLIGHTER: ("SentenceExtraction",),
+}
+"""What an architecture's name must hold for a kind: without the head, transformers would invent one at random."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Detection:
+    """What the files say."""
+
+    model: ModelFacts
+    kinds: tuple[ModelKind, ...]
+    """Empty: can't be told."""
+    reason: str
+    """What the kind was told from, or what was seen and did not suffice."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Seen:
+    """Everything read, before it is judged."""
+
+    layout: Layout
+    prompts: Prompts
+    config: dict[str, Any]
+    config_path: str
+    architecture: str | None
+    folder: str
+    pooling: Pooling | None
+    idf_path: str | None
+    weights: WeightFiles
+    tokenizer_path: str | None
+    tags: tuple[str, ...]
+    num_labels: int | None
+
+
+def detect(read: Reader, files: Sequence[PlannedFile], *, tags: Sequence[str] = ()) -> Detection:
+    """Return kind and facts of a model.
+
+    Args:
+        read: path → bytes, ``None`` when absent.
+        files: every file at the pinned revision.
+        tags: of the card (``core.card``), lower case.
+
+    Raises:
+        UnsupportedModel: a file of the model is not what it must be; the text names the file.
+    """
+    seen = _look(read, files, tuple(tags))
+    kinds, reason = _kind(seen)
+    return Detection(model=_facts(seen, read, files), kinds=kinds, reason=reason)
+
+
+def _look(read: Reader, files: Sequence[PlannedFile], tags: tuple[str, ...]) -> _Seen:
+    paths = {file.path for file in files}
+    layout = read_layout(read)
+    transformer = layout.find("Transformer", "MLMTransformer") or next(iter(layout.modules), None)
+    folder = transformer.path if transformer else ""
+    config_path = f"{folder}/config.json" if folder else "config.json"
+    config = load_object(read, config_path) or {}
+    architectures = get_texts(config, "architectures", config_path)
+    if architectures:
+        get_word({"architectures": architectures[0]}, "architectures", config_path)
+    pooling = layout.find("Pooling")
+    return _Seen(
+        layout=layout,
+        prompts=read_prompts(read),
+        config=config,
+        config_path=config_path,
+        architecture=architectures[0] if architectures else None,
+        folder=folder,
+        pooling=read_pooling(read, pooling) if pooling else None,
+        idf_path=_idf_path(layout, paths),
+        weights=weights_in(files, folder),
+        tokenizer_path=_tokenizer_path(layout, folder, paths),
+        tags=tags,
+        num_labels=_num_labels(config, config_path),
+    )
+
+
+def _idf_path(layout: Layout, paths: set[str]) -> str | None:
+    static = next((module for module in layout.all if module.name in ("SparseStaticEmbedding", "IDF")), None)
+    candidates = ["idf.json"]
+    if static:
+        candidates = [static.file("idf.json"), "idf.json", static.file("model.safetensors")]
+    return next((path for path in candidates if path in paths), None)
+
+
+def _tokenizer_path(layout: Layout, folder: str, paths: set[str]) -> str | None:
+    folders = [folder, *(module.path for module in layout.all), ""]
+    candidates = (f"{place}/tokenizer.json" if place else "tokenizer.json" for place in folders)
+    return next((path for path in candidates if path in paths), None)
+
+
+def _num_labels(config: dict[str, Any], path: str) -> int | None:
+    """Return the classifier's outputs: transformers keeps the labels as a map and falls back to two."""
+    labels = config.get("id2label")
+    if labels is not None and not isinstance(labels, dict):
+        raise bad(path, f"id2label is {shown(labels)}, expected a map")
+    if labels:
+        return len(labels)
+    return get_count(config, "num_labels", path) or 2
+
+
+# --- the kind ---------------------------------------------------------------------------------------------------
+
+
+def _kind(seen: _Seen) -> tuple[tuple[ModelKind, ...], str]:
+    architecture = seen.architecture or ""
+    if _has_head(ModelKind.HIGHLIGHTER, architecture):
+        return (ModelKind.HIGHLIGHTER,), f"architecture {architecture}"
+    return _kind_of_modules(seen) if seen.layout.modules else _kind_of_architecture(seen)
+
+
+def _kind_of_modules(seen: _Seen) -> tuple[tuple[ModelKind, ...], str]:
+    layout, architecture = seen.layout, seen.architecture or ""
+    names = [module.name for module in layout.modules]
+    listed = "modules " + " + ".join(names)
+    if "SpladePooling" in names:
+        return (ModelKind.SPARSE,), listed
+    if names and set(names) <= {"SparseStaticEmbedding", "IDF"}:
+        return (ModelKind.SPARSE_TOKENIZER,), listed
+    scores = seen.prompts.archetype == "CrossEncoder" or _has_head(ModelKind.CROSS_ENCODER, architecture)
+    if scores and set(names) == {"Transformer"} and seen.num_labels == 1:
+        return (ModelKind.CROSS_ENCODER,), f"{listed}, architecture {architecture}, one label"
+    if names[0] == "Transformer" and seen.pooling is not None:
+        return (ModelKind.DENSE,), listed
+    return (), _what_was_seen(seen)
+
+
+def _kind_of_architecture(seen: _Seen) -> tuple[tuple[ModelKind, ...], str]:
+    architecture = seen.architecture or ""
+    if _has_head(ModelKind.CROSS_ENCODER, architecture) and seen.num_labels == 1:
+        return (ModelKind.CROSS_ENCODER,), f"architecture {architecture} with one label"
+    if _has_head(ModelKind.QUESTION_ANSWERING, architecture):
+        return (ModelKind.QUESTION_ANSWERING,), f"architecture {architecture}"
+    tag = next((tag for tag in seen.tags if any(word in tag for word in SPARSE_WORDS)), None)
+    if _has_head(ModelKind.SPARSE, architecture) and (seen.idf_path or tag):
+        hint = "idf.json" if seen.idf_path else f"the card's tag {shown(tag)!r}"
+        return (ModelKind.SPARSE,), f"architecture {architecture} and {hint}"
+    if architecture.endswith(("Model", "Encoder")):
+        return (ModelKind.DENSE,), f"architecture {architecture} without a head"
+    if not architecture and seen.idf_path and seen.weights.format is None:
+        return (ModelKind.SPARSE_TOKENIZER,), "token weights and no model"
+    return (), _what_was_seen(seen)
+
+
+def _has_head(kind: ModelKind, architecture: str) -> bool:
+    return any(part in architecture for part in HEADS[kind])
+
+
+def has_head(kind: ModelKind, facts: ModelFacts) -> bool:
+    """Tell whether a model has the trained head that a kind needs; unknown architectures get the doubt."""
+    return kind not in HEADS or facts.architecture is None or _has_head(kind, facts.architecture)
+
+
+def _what_was_seen(seen: _Seen) -> str:
+    names = " + ".join(module.name for module in seen.layout.modules)
+    parts = [
+        f"modules {names}" if names else "no modules.json",
+        f"architecture {seen.architecture}" if seen.architecture else "no architecture in config.json",
+    ]
+    if seen.architecture and _has_head(ModelKind.CROSS_ENCODER, seen.architecture):
+        parts.append(f"{seen.num_labels} labels")
+    parts.append("idf.json" if seen.idf_path else "no idf.json")
+    if seen.weights.format is None:
+        parts.append("no weights")
+    return ", ".join(parts)
+
+
+# --- the facts --------------------------------------------------------------------------------------------------
+
+
+def _facts(seen: _Seen, read: Reader, files: Sequence[PlannedFile]) -> ModelFacts:
+    layout, config, path = seen.layout, seen.config, seen.config_path
+    own_length = _max_length(seen, read)
+    strategy, activation = _splade(layout, read)
+    tokenizer = next((file for file in files if file.path == seen.tokenizer_path), None)
+    return ModelFacts(
+        architecture=seen.architecture,
+        model_type=get_word(config, "model_type", path),
+        modules=tuple(module.name for module in layout.modules),
+        pooling_mode=seen.pooling.mode if seen.pooling else None,
+        pooling_words=seen.pooling.words if seen.pooling else None,
+        pools_prompt=seen.pooling.include_prompt if seen.pooling else None,
+        normalize=layout.find("Normalize") is not None if seen.pooling else None,
+        embedding_dimension=_dimension(seen, read),
+        dense_module=layout.find("Dense") is not None,
+        max_length=min(own_length, SERVER_MAX_LENGTH) if own_length else None,
+        own_max_length=own_length,
+        query_prefix=seen.prompts.query,
+        passage_prefix=seen.prompts.passage,
+        default_prompt=seen.prompts.default,
+        weights_dtype=_dtype(config, path),
+        has_tokenizer_json=tokenizer is not None,
+        tokenizer_path=seen.tokenizer_path,
+        tokenizer_bytes=tokenizer.size if tokenizer else None,
+        tokenizer_sources=_slow_tokenizer(seen.folder, files) if tokenizer is None else None,
+        has_idf=seen.idf_path is not None and seen.idf_path.endswith(".json"),
+        idf_path=seen.idf_path,
+        alpha=get_number(config, "alpha", path),
+        weight_bytes=seen.weights.size + _module_weights(layout, seen.folder, files),
+        weights_format=_worst_format(layout, seen, files),
+        pooling_strategy=strategy,
+        activation=activation,
+        num_labels=seen.num_labels if _has_head(ModelKind.CROSS_ENCODER, seen.architecture or "") else None,
+        do_lower_case=_sentence_config(seen, read, "do_lower_case"),
+        transformer_path=seen.folder,
+    )
+
+
+def _splade(layout: Layout, read: Reader) -> tuple[str | None, Activation | None]:
+    module = layout.find("SpladePooling")
+    return read_splade(read, module) if module else (None, None)
+
+
+def _dtype(config: dict[str, Any], path: str) -> str | None:
+    word = get_word(config, "dtype", path) or get_word(config, "torch_dtype", path)
+    return word.removeprefix("torch.") if word else None
+
+
+def _dimension(seen: _Seen, read: Reader) -> int | None:
+    """Return the size of the released vector: the last module that changes it decides."""
+    if seen.pooling is None:
+        if any(_has_head(kind, seen.architecture or "") for kind in HEADS):
+            return None
+        return get_count(seen.config, "hidden_size", seen.config_path) or get_count(
+            seen.config, "dim", seen.config_path
+        )
+    width = seen.pooling.dimension
+    size = width * len(seen.pooling.words) if width else None
+    for module in seen.layout.modules:
+        if module.name == "Dense":
+            file = module.file("config.json")
+            size = get_count(load_object(read, file) or {}, "out_features", file)
+    return size
+
+
+def _sentence_config(seen: _Seen, read: Reader, key: str) -> bool | None:
+    file, data = _sentence_file(seen, read)
+    return get_flag(data, key, file)
+
+
+def _sentence_file(seen: _Seen, read: Reader) -> tuple[str, dict[str, Any]]:
+    for name in SENTENCE_CONFIGS if seen.layout.modules else ():
+        file = f"{seen.folder}/{name}" if seen.folder else name
+        data = load_object(read, file)
+        if data is not None:
+            return file, data
+    return SENTENCE_CONFIGS[0], {}
+
+
+def _max_length(seen: _Seen, read: Reader) -> int | None:
+    """Return the model's own limit in tokens: the stated one, never more than its positions; null when nothing says.
+
+    Order as sentence-transformers reads it: the transformer module's max_seq_length, else the tokenizer's
+    model_max_length (1e30 stands for none), capped by the position table. tokenizer.json's own truncation comes last:
+    files in the field hold a shorter one by accident.
+    """
+    file, data = _sentence_file(seen, read)
+    stated = get_count(data, "max_seq_length", file)
+    folder = seen.tokenizer_path.rpartition("/")[0] if seen.tokenizer_path else seen.folder
+    if stated is None:
+        path = f"{folder}/tokenizer_config.json" if folder else "tokenizer_config.json"
+        stated = get_count(load_object(read, path) or {}, "model_max_length", path)
+    positions = _positions(seen)
+    limits = [limit for limit in (stated, positions) if limit is not None and limit < 10**9]
+    if limits:
+        return min(limits)
+    if seen.tokenizer_path is None:
+        return None
+    truncation = (load_object(read, seen.tokenizer_path) or {}).get("truncation")
+    if truncation is not None and not isinstance(truncation, dict):
+        raise bad(seen.tokenizer_path, f"truncation is {shown(truncation)}, expected an object")
+    return get_count(truncation or {}, "max_length", seen.tokenizer_path)
+
+
+def _positions(seen: _Seen) -> int | None:
+    config, path = seen.config, seen.config_path
+    positions = get_count(config, "max_position_embeddings", path) or get_count(config, "n_positions", path)
+    if positions and config.get("model_type") in OFFSET_POSITIONS:
+        pad = get_number(config, "pad_token_id", path)
+        positions -= int(1 if pad is None else pad) + 1
+        if positions < 1:
+            raise bad(path, "max_position_embeddings leaves no position after the padding index")
+    return positions
+
+
+def _slow_tokenizer(folder: str, files: Sequence[PlannedFile]) -> tuple[str, ...] | None:
+    paths = {file.path for file in files}
+    for names in SLOW_TOKENIZERS:
+        wanted = tuple(f"{folder}/{name}" if folder else name for name in names)
+        if paths.issuperset(wanted):
+            return wanted
+    return None
+
+
+def _module_weights(layout: Layout, folder: str, files: Sequence[PlannedFile]) -> int:
+    return sum(weights_in(files, module.path).size for module in layout.modules if module.path not in ("", folder))
+
+
+def _worst_format(layout: Layout, seen: _Seen, files: Sequence[PlannedFile]) -> str | None:
+    formats = {weights_in(files, module.path).format for module in layout.modules if module.path}
+    if seen.weights.format == "safetensors" and "pickle" in formats:
+        return "pickle"
+    return seen.weights.format
+
+
+def pooling_or_default(facts: ModelFacts, asked: PoolingMode | None) -> PoolingMode | None:
+    """Return the pooling of a dense model: its own, else what was asked for, else mean; null for joined vectors."""
+    if facts.pooling_words:
+        return facts.pooling_mode
+    return asked or PoolingMode.MEAN
