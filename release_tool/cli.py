@@ -81,7 +81,11 @@ class LazyGroup(click.Group):
             formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 110, "auto_envvar_prefix": "RELEASE_TOOL"}
+"""Every option can be given as RELEASE_TOOL_<COMMAND>_<OPTION>; an empty variable counts as not set."""
+
+
+@click.group(cls=LazyGroup, context_settings=SETTINGS)
 @click.option(
     "--work",
     type=click.Path(file_okay=False, path_type=Path),
@@ -103,9 +107,7 @@ class LazyGroup(click.Group):
 @click.option("--debug", is_flag=True, help="Show the trace of an error.")
 @click.version_option(__version__, prog_name="release-tool")
 @click.pass_context
-def cli(
-    ctx: click.Context, work: Path, repo: Path, *, as_json: bool, verbose: int, quiet: bool, debug: bool
-) -> None:
+def cli(ctx: click.Context, work: Path, repo: Path, *, as_json: bool, verbose: int, quiet: bool, debug: bool) -> None:
     r"""Release machine-learning models for OpenSearch, with proof.
 
     \b

@@ -164,7 +164,9 @@ def read_document(cls: type[D], text: str, name: str, *, made_by: str) -> D:
     try:
         document: D = decode_text(cls, text)
     except DocumentFault as fault:
-        raise IntegrityError(f"{name} is not a {cls.SCHEMA}: {fault}", hint=f"Run release-tool {made_by} again.") from fault
+        raise IntegrityError(
+            f"{name} is not a {cls.SCHEMA}: {fault}", hint=f"Run release-tool {made_by} again."
+        ) from fault
     if document.schema != cls.SCHEMA:
         raise IntegrityError(
             f"{name} is a {document.schema}, expected {cls.SCHEMA}.",

@@ -93,9 +93,7 @@ def _decode(hint: Any, data: Any, path: str) -> Any:  # noqa: C901, PLR0911 - on
             return tuple(_decode(args[0], item, f"{path}[{i}]") for i, item in enumerate(data))
         if len(args) != len(data):
             raise DocumentFault(f"{path}: expected {len(args)} items")
-        return tuple(
-            _decode(arg, item, f"{path}[{i}]") for i, (arg, item) in enumerate(zip(args, data, strict=True))
-        )
+        return tuple(_decode(arg, item, f"{path}[{i}]") for i, (arg, item) in enumerate(zip(args, data, strict=True)))
     if origin is dict:
         if not isinstance(data, dict):
             raise DocumentFault(f"{path}: expected an object")

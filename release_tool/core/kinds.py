@@ -67,26 +67,16 @@ class KindTraits:
 
 
 TRAITS: dict[ModelKind, KindTraits] = {
-    ModelKind.DENSE: KindTraits(
-        function_name="TEXT_EMBEDDING", formats=(Format.TORCH_SCRIPT, Format.ONNX)
-    ),
-    ModelKind.SPARSE: KindTraits(
-        function_name="SPARSE_ENCODING", formats=(Format.TORCH_SCRIPT, Format.ONNX)
-    ),
+    ModelKind.DENSE: KindTraits(function_name="TEXT_EMBEDDING", formats=(Format.TORCH_SCRIPT, Format.ONNX)),
+    ModelKind.SPARSE: KindTraits(function_name="SPARSE_ENCODING", formats=(Format.TORCH_SCRIPT, Format.ONNX)),
     # Register demands a format even though there is no model file; torch_script is what ML Commons ships.
     ModelKind.SPARSE_TOKENIZER: KindTraits(
         function_name="SPARSE_TOKENIZE", formats=(Format.TORCH_SCRIPT,), model_file=False
     ),
-    ModelKind.CROSS_ENCODER: KindTraits(
-        function_name="TEXT_SIMILARITY", formats=(Format.TORCH_SCRIPT, Format.ONNX)
-    ),
-    ModelKind.QUESTION_ANSWERING: KindTraits(
-        function_name="QUESTION_ANSWERING", formats=(Format.TORCH_SCRIPT,)
-    ),
+    ModelKind.CROSS_ENCODER: KindTraits(function_name="TEXT_SIMILARITY", formats=(Format.TORCH_SCRIPT, Format.ONNX)),
+    ModelKind.QUESTION_ANSWERING: KindTraits(function_name="QUESTION_ANSWERING", formats=(Format.TORCH_SCRIPT,)),
     ModelKind.HIGHLIGHTER: KindTraits(function_name="QUESTION_ANSWERING", formats=(Format.TORCH_SCRIPT,)),
-    ModelKind.METRICS_CORRELATION: KindTraits(
-        function_name="METRICS_CORRELATION", formats=(Format.TORCH_SCRIPT,)
-    ),
+    ModelKind.METRICS_CORRELATION: KindTraits(function_name="METRICS_CORRELATION", formats=(Format.TORCH_SCRIPT,)),
 }
 
 ASYMMETRIC_SINCE = "2.13"
