@@ -130,7 +130,7 @@ def write(blob: Blob, path: Path, advance: Callable[[int], None] | None = None) 
             for chunk in _even(blob.chunks()):
                 following = hasher.submit(digest.update, chunk)
                 view = memoryview(chunk)
-                while len(view):  # a raw write may take fewer bytes than it was given
+                while view:  # a raw write may take fewer bytes than it was given
                     view = view[stream.write(view) :]
                 if pending is not None:
                     pending.result()

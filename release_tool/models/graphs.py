@@ -144,18 +144,14 @@ class QuestionAnsweringGraph(nn.Module):
         self.model = model
         self.separator_id = separator_id
 
-    def forward(
-        self, input_ids: torch.Tensor, attention_mask: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return start and end logits."""
         more: dict[str, Any] = {}
         if self.separator_id is not None:
             separators = (input_ids == self.separator_id).to(input_ids.dtype)
             before = separators.cumsum(dim=1) - separators
             more["token_type_ids"] = (before > 0).to(input_ids.dtype) * attention_mask
-        start, end = self.model(
-            input_ids=input_ids, attention_mask=attention_mask, return_dict=False, **more
-        )[:2]
+        start, end = self.model(input_ids=input_ids, attention_mask=attention_mask, return_dict=False, **more)[:2]
         return start, end
 
 

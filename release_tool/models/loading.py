@@ -66,9 +66,7 @@ def transformer_folder(snapshot: Path) -> tuple[Path, list[tuple[str, Path]]]:
     listing = snapshot / "modules.json"
     if not listing.is_file():
         return snapshot, []
-    modules = [
-        (str(item["type"]).rsplit(".", 1)[-1], snapshot / str(item["path"])) for item in read_json(listing)
-    ]
+    modules = [(str(item["type"]).rsplit(".", 1)[-1], snapshot / str(item["path"])) for item in read_json(listing)]
     name, folder = modules[0]
     if name == "Router":
         routes = read_json(folder / "router_config.json").get("structure", {}).get("document", [])
@@ -165,6 +163,28 @@ def _check_loaded(model: torch.nn.Module, info: dict[str, Any], kind: ModelKind)
     if info["mismatched_keys"]:
         first = next(iter(info["mismatched_keys"]))
         raise ExportError(f"Weights don't fit the model's own config.json, first {first!r}.")
+
+
+def tagger_head(loaded: Loaded) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return weight [2, dim] and bias [2] of a highlighter's sentence classifier, as float32.
+
+    Raises:
+        ExportError: the snapshot has no such classifier.
+    """
+    from safetensors import safe_open
+
+    for path in sorted(loaded.folder.glob("*.safetensors")):
+        with safe_open(path, framework="pt") as weights:
+            names = set(weights.keys())
+            if {"classifier.weight", "classifier.bias"} <= names:
+                weight = weights.get_tensor("classifier.weight").float()
+                bias = weights.get_tensor("classifier.bias").float()
+                if weight.shape[0] == 2:
+                    return weight, bias
+    raise ExportError(
+        "The snapshot has no classifier with two classes (classifier.weight, classifier.bias).",
+        hint="A highlighter is a BERT with a sentence classifier; check --kind.",
+    )
 
 
 def check_vocabulary(loaded: Loaded, largest_id: int) -> None:

@@ -93,8 +93,7 @@ def layout(model: Any, module: torch.nn.Module, inputs: tuple[str, ...], weights
     _keep_inputs(graph, inputs)
     _strip(model)
     initializers = [
-        _initializer(transposed.get(name, name), own[name], weights, transposed=name in transposed)
-        for name in wanted
+        _initializer(transposed.get(name, name), own[name], weights, transposed=name in transposed) for name in wanted
     ]
     blob = _model_blob(model, initializers)
     if blob.size > MAX_ONNX_BYTES:
@@ -114,9 +113,7 @@ def _store_transposed(graph: Any, names: list[str]) -> dict[str, str]:
     renamed: dict[str, str] = {}
     kept = []
     for node in graph.node:
-        swaps = node.op_type == "Transpose" and [
-            list(a.ints) for a in node.attribute if a.name == "perm"
-        ] == [[1, 0]]
+        swaps = node.op_type == "Transpose" and [list(a.ints) for a in node.attribute if a.name == "perm"] == [[1, 0]]
         source = node.input[0] if node.input else ""
         if swaps and source in candidates and uses[source] == 1:
             renamed[source] = node.output[0]
@@ -137,9 +134,7 @@ def _keep_inputs(graph: Any, inputs: tuple[str, ...]) -> None:
         if name in present:
             served.append(present[name])
         else:
-            served.append(
-                onnx.helper.make_tensor_value_info(name, onnx.TensorProto.INT64, ["batch", "sequence"])
-            )
+            served.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.INT64, ["batch", "sequence"]))
     copies = [onnx.ValueInfoProto.FromString(value.SerializeToString()) for value in served]
     del graph.input[:]
     graph.input.extend(copies)
@@ -223,7 +218,7 @@ def _tag(field: int) -> bytes:
 
 def _varint(value: int) -> bytes:
     out = bytearray()
-    while value > 0x7F:  # noqa: PLR2004 - seven bits a byte
+    while value > 0x7F:
         out.append(value & 0x7F | 0x80)
         value >>= 7
     out.append(value)

@@ -38,9 +38,7 @@ def pool(mode: PoolingMode, hidden: torch.Tensor, attention_mask: torch.Tensor) 
     if mode is PoolingMode.MEAN_SQRT_LEN:
         count = count.sqrt()
     if mode is PoolingMode.NONE:
-        raise ExportError(
-            "Pooling mode none can't be put inside a TorchScript graph.", hint="Use --format onnx."
-        )
+        raise ExportError("Pooling mode none can't be put inside a TorchScript graph.", hint="Use --format onnx.")
     return (hidden * mask).sum(dim=1) / count
 
 

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from release_tool.errors import ExportError
-from release_tool.models.deprecations import deprecated_writers
 from release_tool.models.blobs import Blob, from_bytes, measured
+from release_tool.models.deprecations import deprecated_writers
 from release_tool.models.stored_zip import stored_zip
 
 if TYPE_CHECKING:
@@ -158,9 +158,7 @@ def _restore_lengths(pickled: bytes, tensors: list[torch.Tensor]) -> tuple[bytes
             continue
         number, length, position = operators[index - 2]
         if operators[index - 1][0].name != "TUPLE" or not number.name.startswith("BININT"):
-            raise ExportError(
-                "torch wrote its pickle in a way that this version of release-tool does not know."
-            )
+            raise ExportError("torch wrote its pickle in a way that this version of release-tool does not know.")
         key = _storage_key(operators, index)
         order[key] = int(length) - 1
         pieces += (pickled[copied:position], b"J" + struct.pack("<i", tensors[order[key]].numel()))

@@ -1,0 +1,88 @@
+"""What goes into an archive beside the model file: tokenizer.json, idf.json, the licence; in one fixed order."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import TYPE_CHECKING
+
+from release_tool.core.kinds import Format, ModelKind
+from release_tool.errors import UnsupportedModel
+from release_tool.models.blobs import Blob, from_bytes
+from release_tool.models.stored_zip import stored_zip
+from release_tool.models.tokenizer_json import ArchiveTokenizer, served_idf
+from release_tool.packaged import read_packaged
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from release_tool.core.plan import PlannedArtifact, ReleasePlan
+    from release_tool.models.exporters import ModelFile
+
+EXTENSIONS = {Format.TORCH_SCRIPT: ".pt", Format.ONNX: ".onnx"}
+LICENCE_NAMES = ("LICENSE", "LICENSE.txt", "LICENSE.md", "LICENCE", "LICENCE.txt")
+NO_IDF = "The tokenizer has no idf.json: every token weighs 1."
+
+
+def archive_blob(
+    plan: ReleasePlan,
+    artifact: PlannedArtifact,
+    made: ModelFile | None,
+    tokenizer: ArchiveTokenizer,
+    snapshot: Path,
+    work: Path,
+) -> tuple[Blob, tuple[str, ...]]:
+    """Return the archive's bytes and warnings.
+
+    Exactly one model file at the root (the server refuses a second one and does not look into folders), then
+    tokenizer.json, then what else belongs to the kind, then the licence.
+    """
+    entries: list[tuple[str, Blob]] = []
+    warnings: tuple[str, ...] = ()
+    if made is not None:
+        entries.append((artifact.model_name + EXTENSIONS[artifact.format], made.blob))
+    entries.append(("tokenizer.json", from_bytes(tokenizer.data)))
+    if artifact.kind is ModelKind.SPARSE_TOKENIZER:
+        weights = token_weights(plan, snapshot, work)
+        if weights is None:
+            warnings = (NO_IDF,)
+        else:
+            data, warnings = served_idf(tokenizer.tokenizer, weights)
+            entries.append(("idf.json", from_bytes(data)))
+    licence = licence_text(plan, snapshot)
+    if licence is not None:
+        entries.append(("LICENSE", from_bytes(licence)))
+    return stored_zip(entries), warnings
+
+
+def token_weights(plan: ReleasePlan, snapshot: Path, work: Path) -> dict[str, float] | None:
+    """Return the query tokenizer's weights: the file given with --idf, else the model's idf.json, else none.
+
+    Raises:
+        UnsupportedModel: it is no flat map of tokens to finite numbers.
+    """
+    candidates = [work / "inputs" / "idf.json"] if plan.request.idf is not None else []
+    candidates += [snapshot / "idf.json", *sorted(snapshot.glob("*/idf.json"))]
+    path = next((candidate for candidate in candidates if candidate.is_file()), None)
+    if path is None:
+        return None
+    try:
+        weights = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise UnsupportedModel(f"idf.json is not JSON: {error}") from error
+    good = isinstance(weights, dict) and all(
+        isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+        for value in weights.values()
+    )
+    if not good:
+        raise UnsupportedModel("idf.json is no flat map of tokens to finite numbers.")
+    return {str(token): float(value) for token, value in weights.items()}
+
+
+def licence_text(plan: ReleasePlan, snapshot: Path) -> bytes | None:
+    """Return the licence file of the archive: the model's own, else the packaged text of the licence it declares."""
+    for name in LICENCE_NAMES:
+        if (snapshot / name).is_file():
+            return (snapshot / name).read_bytes()
+    declared = (plan.source.licence.declared or "").lower()
+    return read_packaged("LICENSE-Apache-2.0.txt") if declared == "apache-2.0" else None

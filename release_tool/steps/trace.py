@@ -1,0 +1,210 @@
+"""``release-tool trace``: write one archive an artifact of the plan; with MODEL, plan and fetch first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from release_tool.steps import emit
+from release_tool.steps.options import request_options
+
+if TYPE_CHECKING:
+    from release_tool.cli import Context
+    from release_tool.core.bundle import Bundle
+    from release_tool.core.plan import ReleasePlan
+    from release_tool.documents import WorkFolder
+    from release_tool.workers import Worker
+
+
+@click.command(short_help="Write one archive an artifact of the plan.")
+@click.argument("model", required=False)
+@request_options(required=False)
+@click.option("--artifact", "artifacts", multiple=True, metavar="ID", help="Only this artifact; may be repeated.")
+@click.option("--answers/--no-answers", default=True, show_default=True,
+              help="Let the oracle answer the probes beside the export, for validate.")  # fmt: skip
+@click.option("--again", is_flag=True, help="Make archives again that are there already.")
+@click.pass_obj
+def command(
+    context: Context, model: str | None, artifacts: tuple[str, ...], *, answers: bool, again: bool, **inputs: Any
+) -> None:
+    """Write one archive an artifact of the plan.
+
+    With MODEL (a hub id or a folder) it plans and fetches first; without, it goes on from the plan in the work folder.
+
+    \b
+    Examples:
+      release-tool trace sentence-transformers/all-MiniLM-L6-v2 --version 1.0.0
+      release-tool trace ./my-model --kind sparse --version 1.0.0
+      release-tool trace --artifact onnx
+    """
+    if model is not None:
+        from release_tool.steps.fetch import run_fetch
+        from release_tool.steps.plan import plan_release
+
+        plan_release(context, model=model, **inputs)
+        run_fetch(context)
+    elif any(value not in (None, (), False) for value in given_flags()):
+        from release_tool.errors import UsageError
+
+        raise UsageError(
+            "Flags of a request were given without a MODEL.", hint="Name the MODEL, or run release-tool plan first."
+        )
+    bundles = run_trace(context, artifacts=artifacts, answers=answers, again=again)
+    lines = [
+        f"{context.work / bundle.archive.path}  {bundle.archive.size:,} bytes  sha256:{bundle.archive.sha256}"
+        for bundle in bundles
+    ]
+    emit(context, "\n".join(lines), bundles)
+
+
+def given_flags() -> list[Any]:
+    """Return the values of request flags that came from the command line, not from defaults."""
+    ctx = click.get_current_context()
+    own = {"model", "artifacts", "answers", "again"}
+    source = click.core.ParameterSource.COMMANDLINE
+    return [value for name, value in ctx.params.items() if name not in own and ctx.get_parameter_source(name) is source]
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """What is there already."""
+
+    done: tuple[str, ...]
+    missing: tuple[str, ...]
+
+
+def run_trace(
+    context: Context, *, artifacts: tuple[str, ...] = (), answers: bool = True, again: bool = False
+) -> tuple[Bundle, ...]:
+    """Make the archives that are missing and return all bundles of the plan's artifacts that were asked for.
+
+    Raises:
+        UsageError: the plan has no such artifact.
+        IntegrityError: the snapshot is not the one that was fetched.
+        ReleaseError: what the export process reports.
+    """
+    from release_tool.core.bundle import Bundle, bundle_name
+    from release_tool.core.plan import ReleasePlan
+    from release_tool.core.source import SourceSnapshot
+    from release_tool.documents import WorkFolder
+    from release_tool.errors import UsageError
+
+    work = WorkFolder(context.work)
+    plan = work.read(ReleasePlan, "plan.json", made_by="plan")
+    source = work.read(SourceSnapshot, "source.json", made_by="fetch")
+    work.check_chain(source, "source.json")
+    known = {artifact.id for artifact in plan.artifacts}
+    for name in artifacts:
+        if name not in known:
+            raise UsageError(f"The plan has no artifact {name!r}.", hint="It has " + ", ".join(sorted(known)) + ".")
+    wanted = tuple(artifact.id for artifact in plan.artifacts if not artifacts or artifact.id in artifacts)
+    state = _State((), wanted) if again else _look(work, wanted)
+    for name in state.done:
+        context.console.info(f"{name} is traced already.")
+    if state.missing:
+        with context.console.step("Trace " + ", ".join(state.missing)):
+            _export(context, work, plan, source, state.missing, answers=answers)
+    return tuple(work.read(Bundle, bundle_name(name), made_by="trace") for name in wanted)
+
+
+def _look(work: WorkFolder, wanted: tuple[str, ...]) -> _State:
+    """Tell which artifacts are there, whole, and made from this very plan and source."""
+    from release_tool.core.bundle import Bundle, bundle_name
+    from release_tool.errors import ReleaseError
+
+    done, missing = [], []
+    for name in wanted:
+        try:
+            bundle = work.read(Bundle, bundle_name(name), made_by="trace")
+            work.check_chain(bundle, bundle_name(name))
+            whole = all(work.has(file.path) and work.sha256(file.path) == file.sha256
+                        for file in (bundle.archive, bundle.config))  # fmt: skip
+        except ReleaseError:
+            whole = False
+        (done if whole else missing).append(name)
+    return _State(tuple(done), tuple(missing))
+
+
+def _export(
+    context: Context, work: WorkFolder, plan: ReleasePlan, source: Any, missing: tuple[str, ...], *, answers: bool
+) -> None:
+    """Run the export process, the oracle beside it, and check the snapshot's bytes while they import their libraries."""
+    from release_tool.core.bundle import bundle_name
+    from release_tool.workers import start
+
+    require_trace_extra()
+    for name in missing:
+        work.path(bundle_name(name)).unlink(missing_ok=True)
+    arguments = ["--work", str(work.folder)]
+    export = start("export", "release_tool.models.export", [*arguments, *(f"--artifact={name}" for name in missing)],
+                   debug=context.debug)  # fmt: skip
+    oracle: Worker | None = None
+    if answers and not answers_present(work, plan):
+        oracle = start("oracle", "release_tool.models.oracle", arguments, debug=context.debug)
+    try:
+        check_snapshot(work, source)
+        total = sum(artifact.expected_bytes for artifact in plan.artifacts if artifact.id in missing)
+        with context.console.progress("writing", total, "B") as bar:
+            export.wait(context.console, lambda done, _: bar.set(done))
+        if oracle is not None:
+            with context.console.progress("oracle", 1, "probes") as bar:
+
+                def show(done: int, of: int) -> None:
+                    bar.total = max(of, 1)
+                    bar.set(done)
+
+                oracle.wait(context.console, show)
+    finally:
+        export.stop()
+        if oracle is not None:
+            oracle.stop()
+
+
+def require_trace_extra() -> None:
+    """Refuse early, and without importing it, when the trace extra is not installed.
+
+    Raises:
+        MissingExtra: a package is missing.
+    """
+    from importlib.util import find_spec
+
+    from release_tool.errors import MissingExtra
+
+    for module in ("torch", "transformers", "onnx", "tokenizers", "safetensors"):
+        if find_spec(module) is None:
+            raise MissingExtra("trace", module)
+
+
+def answers_present(work: WorkFolder, plan: ReleasePlan) -> bool:
+    """Tell whether the oracle's answers of every kind lie in the folder; validate checks whether they are right."""
+    return all(work.has(f"answers-{kind.value}.safetensors") for kind in plan.kinds)
+
+
+def check_snapshot(work: WorkFolder, source: Any) -> None:
+    """Hash the snapshot again: a file that changed since fetch must not be traced.
+
+    Raises:
+        IntegrityError: a file is missing, has changed, or was added.
+    """
+    from release_tool.core.source import SourceSnapshot
+    from release_tool.errors import IntegrityError
+
+    root = work.path(SourceSnapshot.FOLDER)
+    known = {file.path: file.sha256 for file in source.files}
+    for path, digest in known.items():
+        name = f"{SourceSnapshot.FOLDER}/{path}"
+        if not work.has(name) or work.sha256(name) != digest:
+            raise IntegrityError(
+                f"{path} of the snapshot is not what was fetched.", hint="Run release-tool fetch again."
+            )
+    strangers = sorted(
+        item.relative_to(root).as_posix()
+        for item in root.rglob("*")
+        if item.is_file() and item.relative_to(root).as_posix() not in known
+    )
+    if strangers:
+        raise IntegrityError(
+            f"{strangers[0]} lies in the snapshot and was not fetched.", hint="Run release-tool fetch again."
+        )

@@ -1,0 +1,167 @@
+"""Work that loads a model runs in a process of its own, without credentials, and reports in JSON lines.
+
+A child prints one JSON object a line on stdout: ``{"event": "progress", "done": 3, "total": 9}``,
+``{"event": "note", "text": ...}``, ``{"event": "warning", "text": ...}`` or, when it fails,
+``{"event": "error", "class": ..., "message": ..., "hint": ...}``, which the parent raises as the same class. The
+child has no network (offline switches are set), no tokens and no cloud credentials in its environment, and a fixed hash
+seed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from release_tool import errors
+from release_tool.core.escape import one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from release_tool.console import Console
+
+SECRET_WORDS = ("TOKEN", "SECRET", "PASSWORD", "CREDENTIAL", "API_KEY", "ACCESS_KEY")
+SECRET_PREFIXES = ("AWS_", "ACTIONS_", "GITHUB_", "JENKINS_")
+
+
+def clean_environment(env: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment for a process that runs a model: no secret, no hub, one fixed hash seed."""
+    kept = {
+        name: value
+        for name, value in env.items()
+        if not name.startswith(SECRET_PREFIXES) and not any(word in name.upper() for word in SECRET_WORDS)
+    }
+    kept |= {
+        "HF_HUB_OFFLINE": "1",
+        "TRANSFORMERS_OFFLINE": "1",
+        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "TRANSFORMERS_VERBOSITY": "error",
+        "TOKENIZERS_PARALLELISM": "false",
+        "PYTHONHASHSEED": "0",
+        "PYTHONUTF8": "1",
+        "CUDA_VISIBLE_DEVICES": "",
+        "PYTHONDONTWRITEBYTECODE": kept.get("PYTHONDONTWRITEBYTECODE", ""),
+    }
+    return kept
+
+
+@dataclass
+class Worker:
+    """A running child; ``wait`` reads its events to the end."""
+
+    name: str
+    process: subprocess.Popen[str]
+
+    def events(self) -> Iterator[dict[str, Any]]:
+        """Yield the child's events as they come; anything else that it prints is a note."""
+        stream = self.process.stdout
+        if stream is None:
+            return
+        for line in stream:
+            try:
+                event = json.loads(line)
+            except json.JSONDecodeError:
+                event = None
+            if isinstance(event, dict) and "event" in event:
+                yield event
+            elif line.strip():
+                yield {"event": "note", "text": line.rstrip("\n")}
+
+    def wait(self, console: Console, progress: Callable[[int, int], None] | None = None) -> list[dict[str, Any]]:
+        """Read events until the child ends; return those of other kinds (its results).
+
+        Raises:
+            ReleaseError: the error that the child reported, as the same class.
+            MachineError: the child was killed by the system.
+        """
+        results: list[dict[str, Any]] = []
+        failure: dict[str, Any] | None = None
+        for event in self.events():
+            match event["event"]:
+                case "progress" if progress is not None:
+                    progress(int(event["done"]), int(event["total"]))
+                case "progress":
+                    pass
+                case "note":
+                    console.debug(f"{self.name}: {event.get('text', '')}")
+                case "warning":
+                    console.warning(str(event.get("text", "")))
+                case "error":
+                    failure = event
+                case _:
+                    results.append(event)
+        code = self.process.wait()
+        if failure is not None:
+            raise _as_error(failure)
+        if code != 0:
+            raise _died(self.name, code)
+        return results
+
+    def stop(self) -> None:
+        """Kill the child if it still runs."""
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
+
+def start(name: str, module: str, arguments: Sequence[str], *, debug: bool = False) -> Worker:
+    """Start ``python -m module`` as a child; its stderr is ours, its stdout carries events."""
+    command = [sys.executable, "-m", module, *arguments]
+    env = clean_environment(os.environ)
+    if debug:
+        env["RELEASE_TOOL_DEBUG"] = "1"
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True, env=env)
+    return Worker(name=name, process=process)
+
+
+def _as_error(event: dict[str, Any]) -> errors.ReleaseError:
+    cls = getattr(errors, str(event.get("class")), errors.ExportError)
+    if not (isinstance(cls, type) and issubclass(cls, errors.ReleaseError)):
+        cls = errors.ExportError
+    error = cls.__new__(cls)
+    errors.ReleaseError.__init__(error, str(event.get("message")), hint=event.get("hint"))
+    return error
+
+
+def _died(name: str, code: int) -> errors.ReleaseError:
+    if code == -signal.SIGKILL:
+        return errors.MachineError(
+            f"The {name} process was killed, most likely for want of memory.",
+            hint="Free memory (a model needs about twice its size) and run the step again.",
+        )
+    if code < 0:
+        return errors.MachineError(f"The {name} process died of signal {signal.Signals(-code).name}.")
+    return errors.ExportError(f"The {name} process ended with code {code}.", hint="Run again with --debug.")
+
+
+def report(event: str, **values: Any) -> None:
+    """Print one event; called in the child."""
+    sys.stdout.write(json.dumps({"event": event, **values}, ensure_ascii=True) + "\n")
+    sys.stdout.flush()
+
+
+def run_child(work: Callable[[], None]) -> int:
+    """Run the child's work and report a known error as an event; return the exit code."""
+    try:
+        work()
+    except errors.ReleaseError as error:
+        if os.environ.get("RELEASE_TOOL_DEBUG"):
+            import traceback
+
+            traceback.print_exc()
+        report("error", **{"class": type(error).__name__}, message=str(error), hint=error.hint)
+        return error.exit_code
+    except MemoryError:
+        report("error", **{"class": "MachineError"}, message="Not enough memory for this model.", hint="Free memory.")
+        return errors.MachineError.exit_code
+    except OSError as error:
+        report("error", **{"class": "MachineError"}, message=f"The system refused: {one_line(str(error))}",
+               hint="Check disk space and permissions, then run the step again.")  # fmt: skip
+        return errors.MachineError.exit_code
+    return 0
