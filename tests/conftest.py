@@ -50,3 +50,25 @@ def skip_reason(report):
 def repository():
     """Return the checkout: where scripts, workflows and documents of the project lie."""
     return Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture
+def hub(monkeypatch, tmp_path):
+    """Run a model hub on loopback and point huggingface_hub at it, with an empty home and no token."""
+    import huggingface_hub
+    from huggingface_hub import constants
+
+    from hub.server import Hub
+
+    for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_HUB_CACHE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf-home"))
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
+    # The library reads its environment once, at import.
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "hf-home" / "token"))
+    huggingface_hub.close_session()
+    with Hub() as running:
+        monkeypatch.setenv("HF_ENDPOINT", running.endpoint)
+        yield running
+        huggingface_hub.close_session()
