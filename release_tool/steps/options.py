@@ -1,0 +1,127 @@
+"""The inputs of a release as options, shared by every command that plans: plan, trace and run.
+
+Values stay texts here and are parsed in one place (``core.inputs``), so that a form, a flag and an environment
+variable are read alike and all faults come at once.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+from click.core import ParameterSource
+
+from release_tool.core.inputs import BOTH, NAMES, event_inputs, flag_of
+from release_tool.core.kinds import Activation, Format, Framework, ModelKind, PoolingMode
+from release_tool.core.request import DEFAULT_TARGETS
+from release_tool.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from enum import StrEnum
+
+    from release_tool.core.inputs import Raw
+
+F = TypeVar("F", bound="Callable[..., Any]")
+
+MAX_EVENT_BYTES = 1_000_000
+
+
+def _one_of(enum: type[StrEnum]) -> str:
+    return "[" + "|".join(member.value for member in enum) + "]"
+
+
+_OPTIONS: tuple[Callable[[Any], Any], ...] = (
+    click.option("--version", metavar="X.Y.Z", help="Version of this release: 1 to 4 numeric parts."),
+    click.option("--model-source", metavar="WORD", help="First part of the key. [default: huggingface]"),
+    click.option("--revision", metavar="REF", help="Branch, tag or commit; resolved to a commit once. [default: main]"),
+    click.option("--kind", multiple=True, metavar=_one_of(ModelKind), help="What the model does. [default: detected]"),
+    click.option(
+        "--format",
+        metavar="[" + "|".join((*(fmt.value for fmt in Format), BOTH)) + "]",
+        help="Format to make; both: every one that kind and model allow. [default: both]",
+    ),
+    click.option("--name", metavar="NAME", help="Name of the release. [default: the model's own]"),
+    click.option("--prefix", metavar="NAME", help="Second part of the key. [default: the organisation; local]"),
+    click.option("--description", metavar="TEXT", help="One or two sentences. [default: from the card]"),
+    click.option("--embedding-dimension", metavar="N", help="Size that the vector must have."),
+    click.option(
+        "--pooling-mode",
+        metavar=_one_of(PoolingMode),
+        help="Pooling of a bare transformer; an assertion where the model has its own. [default: mean]",
+    ),
+    click.option(
+        "--normalize-result/--no-normalize-result",
+        default=None,
+        help="Normalise the vector of a bare transformer; an assertion where the model has modules.",
+    ),
+    click.option("--prune-ratio", metavar="R", help="Sparse: drop weights below R times the largest. [default: 0]"),
+    click.option("--activation", metavar=_one_of(Activation), help="Sparse: what follows the maximum."),
+    click.option("--model-init-kwargs", metavar="JSON", help="Arguments for the model's loader, an object."),
+    click.option("--idf", metavar="FILE", help="Sparse tokenizer: token weights that replace the model's idf.json."),
+    click.option("--framework", metavar=_one_of(Framework), help="Who pools TorchScript: the graph, or the server."),
+    click.option(
+        "--target-versions",
+        multiple=True,
+        metavar="V,V",
+        help=f"OpenSearch versions that must serve it. [default: {','.join(DEFAULT_TARGETS)}]",
+    ),
+    click.option("--accept-licence", metavar="ID", help="A licence that you accept for this release; recorded."),
+    click.option("--allow-pickle", is_flag=True, default=None, help="Take pickle weights, which can run code."),
+    click.option("--trust-remote-code", is_flag=True, default=None, help="Run Python code that the model brings."),
+    click.option(
+        "--event",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        help="Take inputs from a GitHub workflow_dispatch event; flags win.",
+    ),
+)
+
+
+def request_options(function: F) -> F:
+    """Add every input of a release to a command; it gets them as keyword arguments (see ``collect_inputs``)."""
+    for option in reversed(_OPTIONS):
+        function = option(function)
+    return function
+
+
+def collect_inputs(model: str | None, options: dict[str, Any]) -> dict[str, Raw]:
+    """Return the inputs that were given, flags and environment over the event; defaults are left out.
+
+    Args:
+        model: the positional MODEL, when there is one.
+        options: what ``request_options`` added to the command's arguments.
+
+    Raises:
+        UsageError: the event can't be read.
+    """
+    event = options.get("event")
+    inputs = _read_event(event) if event else {}
+    for name in NAMES:
+        value = model if name == "model" else options.get(name)
+        if value is not None and value not in ((), ""):
+            inputs[name] = value
+    return inputs
+
+
+def _read_event(path: Path) -> dict[str, Raw]:
+    if path.stat().st_size > MAX_EVENT_BYTES:
+        raise UsageError(f"The event {path.name} is larger than {MAX_EVENT_BYTES} bytes.")
+    return event_inputs(path.read_bytes(), path.name)
+
+
+def origins(ctx: click.Context, inputs: dict[str, Raw]) -> list[str]:
+    """Return a line an input: its value and whether it came from the command line, the environment or the event."""
+    words = {
+        ParameterSource.COMMANDLINE: "command line",
+        ParameterSource.ENVIRONMENT: "environment",
+        ParameterSource.DEFAULT_MAP: "settings",
+    }
+    lines = []
+    for name in NAMES:
+        if name not in inputs:
+            lines.append(f"{flag_of(name)}: default")
+            continue
+        source = ctx.get_parameter_source(name)
+        lines.append(f"{flag_of(name)}: {inputs[name]!r} ({words.get(source, 'event') if source else 'event'})")
+    return lines

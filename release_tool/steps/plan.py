@@ -1,0 +1,231 @@
+"""``release-tool plan``: decide and name everything about a release."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from release_tool.steps import emit
+from release_tool.steps.options import collect_inputs, origins, request_options
+
+if TYPE_CHECKING:
+    from release_tool.cli import Context
+    from release_tool.core.inputs import Raw
+    from release_tool.core.plan import ReleasePlan, SourceFacts
+    from release_tool.core.request import ReleaseRequest
+    from release_tool.services.sources import Source
+
+MAX_IDF_BYTES = 32 * 1024 * 1024
+"""Bytes: ten times a file for a vocabulary of 250,000 tokens."""
+
+
+@click.command(help="Decide and name everything about a release.")
+@click.argument("model", required=False)
+@request_options
+@click.option("--dry-run", is_flag=True, help="Print the plan as JSON and write nothing.")
+@click.pass_context
+def command(ctx: click.Context, /, model: str | None, *, dry_run: bool, **options: Any) -> None:
+    """Pin MODEL (an id or a folder), look at its small files, and write plan.json."""
+    from release_tool.core.codec import encode_text
+    from release_tool.core.plan_page import plan_text
+
+    context: Context = ctx.obj
+    inputs = collect_inputs(model, options)
+    for line in origins(ctx, inputs):
+        context.console.debug(line)
+    plan = plan_release(context, inputs, dry_run=dry_run)
+    if dry_run:
+        click.echo(encode_text(plan), nl=False)
+    else:
+        emit(context, plan_text(plan), plan)
+
+
+def plan_release(context: Context, inputs: dict[str, Raw], *, dry_run: bool = False) -> ReleasePlan:
+    """Make the plan of a release and write it into the work folder.
+
+    Args:
+        context: of the command.
+        inputs: as ``steps.options.collect_inputs`` returns them; ``model`` is an id or the path of a folder.
+        dry_run: write nothing.
+
+    Raises:
+        RequestError: the request is wrong, or the model can't be released as asked; every fault is listed.
+        SourceError: the model can't be had, or its files are not what they must be.
+    """
+    from release_tool import __version__
+    from release_tool.core.planning import make_plan
+
+    with context.console.step("Plan"):
+        folder = _folder(inputs)
+        idf = _read_idf(inputs)
+        request = _request(inputs, folder, idf)
+        _check_apart(context.work, folder)
+        source = _open(request, folder)
+        facts = source_facts(source, request)
+        plan = make_plan(request, facts, tool_version=__version__, lineage=_lineage(source))
+        _check_idf(source, plan)
+        for warning in plan.warnings:
+            context.console.warning(warning)
+        if not dry_run:
+            _write(context, plan, folder, idf)
+            from release_tool.core.plan_page import plan_markdown
+
+            context.console.summary(plan_markdown(plan))
+    return plan
+
+
+def source_facts(source: Source, request: ReleaseRequest) -> SourceFacts:
+    """Pin the source and return what its small files say.
+
+    Raises:
+        SourceError: it can't be had, or a file of it is not what it must be.
+    """
+    from release_tool.core.card import licence_facts, read_card
+    from release_tool.core.detect import detect
+    from release_tool.core.plan import SourceFacts
+
+    pinned = source.pin()
+    known = {file.path for file in pinned.files}
+    card = read_card(source.read("README.md") if "README.md" in known else None)
+    detection = detect(lambda path: source.read(path) if path in known else None, pinned.files, tags=card.tags)
+    return SourceFacts(
+        origin=source.origin,
+        model_id=pinned.model_id,
+        revision=pinned.revision,
+        requested_revision=pinned.requested_revision,
+        files=pinned.files,
+        licence=licence_facts(card, request.accept_licence),
+        model=detection.model,
+        remote_code=pinned.remote_code,
+        description=card.description,
+        kinds=detection.kinds,
+        kind_reason=detection.reason,
+    )
+
+
+def _folder(inputs: dict[str, Raw]) -> Path | None:
+    """Return the folder that MODEL names, ``None`` for the id of a model on the hub."""
+    text = str(inputs.get("model") or "")
+    path = Path(text).expanduser()
+    return path.resolve() if text and path.is_dir() else None
+
+
+def _request(inputs: dict[str, Raw], folder: Path | None, idf: bytes | None) -> ReleaseRequest:
+    """Return the request, once it has no fault of its own: a faulty one costs no look at the hub."""
+    from release_tool.core.digest import sha256_bytes
+    from release_tool.core.inputs import parse_inputs
+    from release_tool.core.request import check
+    from release_tool.errors import Fault, RequestError
+
+    named = dict(inputs)
+    if folder is not None:
+        from release_tool.services.folder import local_id
+
+        named["model"] = local_id(folder).partition("/")[2]
+    request, parse_faults = parse_inputs(named, idf_sha256=sha256_bytes(idf) if idf is not None else None)
+    parsed = {fault.field for fault in parse_faults}
+    faults = [*parse_faults, *(f for f in check(request, is_folder=folder is not None) if f.field not in parsed)]
+    blank = {
+        "MODEL": (request.model, "an id such as org/name, or a folder"),
+        "--version": (request.version, "1 to 4 numeric parts, such as 1.0.0"),
+    }
+    for field, (given, hint) in blank.items():
+        if not given and field not in parsed:
+            faults = [Fault(field, "is needed", hint), *(fault for fault in faults if fault.field != field)]
+    if faults:
+        raise RequestError(tuple(faults))
+    return request
+
+
+def _check_apart(work: Path, folder: Path | None) -> None:
+    """Refuse a work folder inside the model: writing the plan would change the revision that it names."""
+    from release_tool.errors import UsageError
+
+    if folder is not None and work.resolve().is_relative_to(folder):
+        raise UsageError(
+            f"The work folder {work} lies inside the model's folder.", hint="Name another work folder with --work."
+        )
+
+
+def _open(request: ReleaseRequest, folder: Path | None) -> Source:
+    from release_tool.services.sources import open_source
+
+    return open_source(
+        folder or request.model,
+        revision=request.revision,
+        allow_pickle=request.allow_pickle,
+        trust_remote_code=request.trust_remote_code,
+    )
+
+
+def _lineage(source: Source) -> dict[str, Any] | None:
+    """Return lineage.json of a folder: how this model was fine-tuned here. A hub's is a claim of others."""
+    from release_tool.core.modeljson import load_object
+
+    return load_object(source.read, "lineage.json") if source.origin == "folder" else None
+
+
+# --- token weights ---------------------------------------------------------------------------------------------------
+
+
+def _read_idf(inputs: dict[str, Raw]) -> bytes | None:
+    """Return the bytes behind --idf.
+
+    Raises:
+        RequestError: no such file, or not a flat map of token to number.
+    """
+    from release_tool.core.inputs import check_token_weights
+    from release_tool.errors import Fault, RequestError, UnsupportedModel
+
+    if not inputs.get("idf"):
+        return None
+    path = Path(str(inputs["idf"])).expanduser()
+    hint = "a JSON object of token to number"
+    try:
+        if path.stat().st_size > MAX_IDF_BYTES:
+            raise RequestError((Fault("--idf", f"{path.name} is larger than {MAX_IDF_BYTES:,} bytes", hint),))
+        data = path.read_bytes()
+        check_token_weights(data, path.name)
+    except OSError as error:
+        raise RequestError((Fault("--idf", f"{path} can't be read: {error.strerror}", hint),)) from error
+    except UnsupportedModel as error:
+        problem = str(error).partition("can't be used: ")[2].rstrip(".")
+        raise RequestError((Fault("--idf", f"{path.name} can't be used: {problem}", hint),)) from error
+    return data
+
+
+def _check_idf(source: Source, plan: ReleasePlan) -> None:
+    """Refuse token weights of the model's own that are none, before anything is downloaded."""
+    from release_tool.core.inputs import check_token_weights
+    from release_tool.core.kinds import ModelKind
+
+    path = plan.source.model.idf_path
+    if ModelKind.SPARSE_TOKENIZER in plan.kinds and plan.request.idf is None and path:
+        data = source.read(path)
+        if data is not None:
+            check_token_weights(data, path)
+
+
+# --- the work folder -------------------------------------------------------------------------------------------------
+
+
+def _write(context: Context, plan: ReleasePlan, folder: Path | None, idf: bytes | None) -> None:
+    """Write the copy of --idf, where the folder lies, and last the plan that speaks of them."""
+    from release_tool.core.location import IDF_FILE, LOCATION_FILE, Location
+    from release_tool.documents import WorkFolder, write_atomic
+    from release_tool.errors import UsageError
+
+    work = WorkFolder(context.work)
+    if idf is not None:
+        write_atomic(work.path(IDF_FILE), idf)
+    if folder is not None:
+        try:
+            str(folder).encode()
+        except UnicodeEncodeError as error:
+            raise UsageError("The folder's path is not valid UTF-8.", hint="Rename the folder.") from error
+        work.write(LOCATION_FILE, Location(folder=str(folder)))
+    else:
+        work.path(LOCATION_FILE).unlink(missing_ok=True)
+    work.write("plan.json", plan)
