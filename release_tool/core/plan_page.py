@@ -57,7 +57,7 @@ def plan_text(plan: ReleasePlan) -> str:
     """Return the plan as aligned lines; every value is one line without control characters."""
     lines = [f"{what:<12} {one_line(value)}" for what, value in facts(plan)]
     lines.append("")
-    width = max(len(item.id) for item in (*plan.artifacts, *plan.left_out))
+    width = max(len(id_) for id_ in (*(a.id for a in plan.artifacts), *(left.id for left in plan.left_out)))
     lines += [
         f"make  {artifact.id:<{width}}  {megabytes(artifact.expected_bytes):>10}  {artifact.key}"
         for artifact in plan.artifacts

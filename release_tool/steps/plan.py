@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from release_tool.core.inputs import Raw
     from release_tool.core.plan import ReleasePlan, SourceFacts
     from release_tool.core.request import ReleaseRequest
+    from release_tool.errors import Fault
     from release_tool.services.sources import Source
 
 MAX_IDF_BYTES = 32 * 1024 * 1024
@@ -59,8 +60,8 @@ def plan_release(context: Context, inputs: dict[str, Raw], *, dry_run: bool = Fa
 
     with context.console.step("Plan"):
         folder = _folder(inputs)
-        idf = _read_idf(inputs)
-        request = _request(inputs, folder, idf)
+        idf, idf_faults = _read_idf(inputs)
+        request = _request(inputs, folder, idf, idf_faults)
         _check_apart(context.work, folder)
         source = _open(request, folder)
         facts = source_facts(source, request)
@@ -112,7 +113,7 @@ def _folder(inputs: dict[str, Raw]) -> Path | None:
     return path.resolve() if text and path.is_dir() else None
 
 
-def _request(inputs: dict[str, Raw], folder: Path | None, idf: bytes | None) -> ReleaseRequest:
+def _request(inputs: dict[str, Raw], folder: Path | None, idf: bytes | None, idf_faults: list[Fault]) -> ReleaseRequest:
     """Return the request, once it has no fault of its own: a faulty one costs no look at the hub."""
     from release_tool.core.digest import sha256_bytes
     from release_tool.core.inputs import parse_inputs
@@ -125,6 +126,7 @@ def _request(inputs: dict[str, Raw], folder: Path | None, idf: bytes | None) -> 
 
         named["model"] = local_id(folder).partition("/")[2]
     request, parse_faults = parse_inputs(named, idf_sha256=sha256_bytes(idf) if idf is not None else None)
+    parse_faults += idf_faults
     parsed = {fault.field for fault in parse_faults}
     faults = [*parse_faults, *(f for f in check(request, is_folder=folder is not None) if f.field not in parsed)]
     blank = {
@@ -170,30 +172,26 @@ def _lineage(source: Source) -> dict[str, Any] | None:
 # --- token weights ---------------------------------------------------------------------------------------------------
 
 
-def _read_idf(inputs: dict[str, Raw]) -> bytes | None:
-    """Return the bytes behind --idf.
-
-    Raises:
-        RequestError: no such file, or not a flat map of token to number.
-    """
+def _read_idf(inputs: dict[str, Raw]) -> tuple[bytes | None, list[Fault]]:
+    """Return the bytes behind --idf, or what is wrong with them: a flat map of token to number is wanted."""
     from release_tool.core.inputs import check_token_weights
-    from release_tool.errors import Fault, RequestError, UnsupportedModel
+    from release_tool.errors import Fault, UnsupportedModel
 
     if not inputs.get("idf"):
-        return None
+        return None, []
     path = Path(str(inputs["idf"])).expanduser()
     hint = "a JSON object of token to number"
     try:
         if path.stat().st_size > MAX_IDF_BYTES:
-            raise RequestError((Fault("--idf", f"{path.name} is larger than {MAX_IDF_BYTES:,} bytes", hint),))
+            return None, [Fault("--idf", f"{path.name} is larger than {MAX_IDF_BYTES:,} bytes", hint)]
         data = path.read_bytes()
         check_token_weights(data, path.name)
     except OSError as error:
-        raise RequestError((Fault("--idf", f"{path} can't be read: {error.strerror}", hint),)) from error
+        return None, [Fault("--idf", f"{path.name} can't be read: {error.strerror}", hint)]
     except UnsupportedModel as error:
         problem = str(error).partition("can't be used: ")[2].rstrip(".")
-        raise RequestError((Fault("--idf", f"{path.name} can't be used: {problem}", hint),)) from error
-    return data
+        return None, [Fault("--idf", f"{path.name} can't be used: {problem}", hint)]
+    return data, []
 
 
 def _check_idf(source: Source, plan: ReleasePlan) -> None:
