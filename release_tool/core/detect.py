@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from release_tool.core.kinds import SERVER_MAX_LENGTH, Activation, ModelKind, PoolingMode
+from release_tool.core.lengths import Settings, read_lengths
 from release_tool.core.modeljson import (
     bad,
     get_count,
-    get_flag,
     get_number,
     get_texts,
     get_word,
@@ -29,21 +29,6 @@ if TYPE_CHECKING:
 
     from release_tool.core.modeljson import Reader
     from release_tool.core.plan import PlannedFile
-
-OFFSET_POSITIONS = frozenset(
-    {
-        "camembert", "data2vec-text", "ibert", "longformer", "luke", "markuplm", "mpnet", "roberta",
-        "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl", "xmod",
-    }
-)  # fmt: skip
-"""Model types that count positions from pad_token_id + 1, so that many of their positions are never reached."""
-
-SENTENCE_CONFIGS = (
-    "sentence_bert_config.json", "sentence_roberta_config.json", "sentence_distilbert_config.json",
-    "sentence_camembert_config.json", "sentence_albert_config.json", "sentence_xlm-roberta_config.json",
-    "sentence_xlnet_config.json",
-)  # fmt: skip
-"""Names under which sentence-transformers keeps the transformer module's own settings, in its order."""
 
 SLOW_TOKENIZERS = (
     ("vocab.txt",), ("vocab.json", "merges.txt"), ("sentencepiece.bpe.model",), ("spiece.model",),
@@ -230,7 +215,7 @@ def _what_was_seen(seen: _Seen) -> str:
 
 def _facts(seen: _Seen, read: Reader, files: Sequence[PlannedFile]) -> ModelFacts:
     layout, config, path = seen.layout, seen.config, seen.config_path
-    own_length = _max_length(seen, read)
+    own_length, lower = read_lengths(read, _settings(seen))
     strategy, activation = _splade(layout, read)
     tokenizer = next((file for file in files if file.path == seen.tokenizer_path), None)
     return ModelFacts(
@@ -261,8 +246,18 @@ def _facts(seen: _Seen, read: Reader, files: Sequence[PlannedFile]) -> ModelFact
         pooling_strategy=strategy,
         activation=activation,
         num_labels=seen.num_labels if _has_head(ModelKind.CROSS_ENCODER, seen.architecture or "") else None,
-        do_lower_case=_sentence_config(seen, read, "do_lower_case"),
+        do_lower_case=lower,
         transformer_path=seen.folder,
+    )
+
+
+def _settings(seen: _Seen) -> Settings:
+    return Settings(
+        config=seen.config,
+        config_path=seen.config_path,
+        folder=seen.folder,
+        has_modules=bool(seen.layout.modules),
+        tokenizer_path=seen.tokenizer_path,
     )
 
 
@@ -291,56 +286,6 @@ def _dimension(seen: _Seen, read: Reader) -> int | None:
             file = module.file("config.json")
             size = get_count(load_object(read, file) or {}, "out_features", file)
     return size
-
-
-def _sentence_config(seen: _Seen, read: Reader, key: str) -> bool | None:
-    file, data = _sentence_file(seen, read)
-    return get_flag(data, key, file)
-
-
-def _sentence_file(seen: _Seen, read: Reader) -> tuple[str, dict[str, Any]]:
-    for name in SENTENCE_CONFIGS if seen.layout.modules else ():
-        file = f"{seen.folder}/{name}" if seen.folder else name
-        data = load_object(read, file)
-        if data is not None:
-            return file, data
-    return SENTENCE_CONFIGS[0], {}
-
-
-def _max_length(seen: _Seen, read: Reader) -> int | None:
-    """Return the model's own limit in tokens: the stated one, never more than its positions; null when nothing says.
-
-    Order as sentence-transformers reads it: the transformer module's max_seq_length, else the tokenizer's
-    model_max_length (1e30 stands for none), capped by the position table. tokenizer.json's own truncation comes last:
-    files in the field hold a shorter one by accident.
-    """
-    file, data = _sentence_file(seen, read)
-    stated = get_count(data, "max_seq_length", file)
-    folder = seen.tokenizer_path.rpartition("/")[0] if seen.tokenizer_path else seen.folder
-    if stated is None:
-        path = f"{folder}/tokenizer_config.json" if folder else "tokenizer_config.json"
-        stated = get_count(load_object(read, path) or {}, "model_max_length", path)
-    positions = _positions(seen)
-    limits = [limit for limit in (stated, positions) if limit is not None and limit < 10**9]
-    if limits:
-        return min(limits)
-    if seen.tokenizer_path is None:
-        return None
-    truncation = (load_object(read, seen.tokenizer_path) or {}).get("truncation")
-    if truncation is not None and not isinstance(truncation, dict):
-        raise bad(seen.tokenizer_path, f"truncation is {shown(truncation)}, expected an object")
-    return get_count(truncation or {}, "max_length", seen.tokenizer_path)
-
-
-def _positions(seen: _Seen) -> int | None:
-    config, path = seen.config, seen.config_path
-    positions = get_count(config, "max_position_embeddings", path) or get_count(config, "n_positions", path)
-    if positions and config.get("model_type") in OFFSET_POSITIONS:
-        pad = get_number(config, "pad_token_id", path)
-        positions -= int(1 if pad is None else pad) + 1
-        if positions < 1:
-            raise bad(path, "max_position_embeddings leaves no position after the padding index")
-    return positions
 
 
 def _slow_tokenizer(folder: str, files: Sequence[PlannedFile]) -> tuple[str, ...] | None:

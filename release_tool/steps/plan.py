@@ -109,8 +109,11 @@ def source_facts(source: Source, request: ReleaseRequest) -> SourceFacts:
 def _folder(inputs: dict[str, Raw]) -> Path | None:
     """Return the folder that MODEL names, ``None`` for the id of a model on the hub."""
     text = str(inputs.get("model") or "")
-    path = Path(text).expanduser()
-    return path.resolve() if text and path.is_dir() else None
+    try:
+        path = Path(text).expanduser()
+        return path.resolve() if text and path.is_dir() else None
+    except (OSError, RuntimeError):  # too long a name, a home that nobody has: no folder here
+        return None
 
 
 def _request(inputs: dict[str, Raw], folder: Path | None, idf: bytes | None, idf_faults: list[Fault]) -> ReleaseRequest:
