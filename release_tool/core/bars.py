@@ -8,6 +8,8 @@ from release_tool.core import svg
 from release_tool.core.plots import LEFT, RIGHT, TOP, WIDTH, slot_x
 from release_tool.core.quantity import bytes_text, plural, size_text
 
+LABEL_ROOM = 70.0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenBar:
@@ -85,8 +87,9 @@ def size_plot(name: str, heading: str, bars: tuple[SizeBar, ...]) -> svg.Svg:
         ]
         parts.append(svg.text(left - 10, y + 14, bar.label[:22], "legend", "end"))
         parts.append(svg.element("g", {}, *body))
-        parts.append(
-            svg.text(left + max(bar.size, bar.expected) * unit + 10, y + 14, size_text(bar.size), "legend")
-        )
+        end = left + bar.size * unit
+        # The label follows its bar; where the tick would strike it through, it follows the tick.
+        crossed = end - 4 < expected < end + LABEL_ROOM
+        parts.append(svg.text((expected if crossed else end) + 9, y + 14, size_text(bar.size), "legend"))
     summary = "; ".join(f"{bar.label} {size_text(bar.size)}" for bar in bars)
     return svg.figure(WIDTH, 10 + row * len(bars), name, (heading, summary), *parts)

@@ -71,12 +71,8 @@ def make_page(given: Reviewed) -> Page:
             for certificate in certificates
             for proof in page_proofs.in_order(certificate.proofs)
         ),
-        shapes=tuple(
-            row for certificate in certificates for row in page_proofs.shape_rows(certificate, rings)
-        ),
-        pictures=tuple(
-            picture for certificate in certificates for picture in page_proofs.pictures(certificate)
-        ),
+        shapes=tuple(row for certificate in certificates for row in page_proofs.shape_rows(certificate, rings)),
+        pictures=tuple(picture for certificate in certificates for picture in page_proofs.pictures(certificate)),
         artifacts=tuple(
             page_parts.card(artifact, given.bundles[artifact.id], given.configs[artifact.id])
             for artifact in plan.artifacts
@@ -92,7 +88,7 @@ def make_page(given: Reviewed) -> Page:
         source_files=_source_files(given.source),
         source_total=_source_total(given.source),
         manifest=page_parts.file_rows(review.files),
-        recompute=recompute_command(review.files),
+        recompute=recompute_command(review.files) if review.digest else (),
         footer=_footer(given),
     )
 
@@ -156,28 +152,30 @@ def _danger(given: Reviewed) -> list[Notice]:
 
 
 def _missing_proofs(given: Reviewed) -> list[Notice]:
-    found = []
+    """Return what was measured less well than it could be: one notice a topic, naming the archives."""
+    no_node, stand_in, own_probes = [], [], []
     for artifact in given.plan.artifacts:
         certificate = given.certificates.get(artifact.id)
         if certificate is None:
             continue
         name = clip(artifact.id, 60)
-        rings = {proof.ring for proof in certificate.proofs}
-        if NODE not in rings:
-            text = "No real OpenSearch answered: what is shown was measured in the runtime ring only."
-            found.append(Notice(level=Level.ATTENTION, title=f"{name}: not served by a real node", text=text))
+        if NODE not in {proof.ring for proof in certificate.proofs}:
+            no_node.append(name)
         for proof in certificate.proofs:
             if proof.ring == RUNTIME and not proof.pinned:
-                text = "Installed libraries stood in for the server's own versions in the runtime ring."
-                found.append(Notice(level=Level.NOTE, title=f"{name}: versions not pinned", text=text))
+                stand_in.append(name)
             if proof.probes_sha256 != given.shipped_probes:
-                count = plural(len(proof.comparisons), "probe")
-                text = f"{count} of another set than this release-tool ships ({proof.probes_sha256[:12]}…)."
-                found.append(
-                    Notice(
-                        level=Level.ATTENTION, title=f"{name}, {clip(proof.ring, 40)}: own probes", text=text
-                    )
-                )
+                own_probes.append(f"{name} in the {clip(proof.ring, 40)} ring")
+    found = []
+    if no_node:
+        text = f"{', '.join(no_node)}: measured in the runtime ring only; no real OpenSearch answered."
+        found.append(Notice(level=Level.ATTENTION, title="Not served by a real node", text=text))
+    if own_probes:
+        text = f"{', '.join(own_probes)}: the probes are not the set that this release-tool ships."
+        found.append(Notice(level=Level.ATTENTION, title="Other probes", text=text))
+    if stand_in:
+        text = f"{', '.join(stand_in)}: installed libraries stood in for the server's own in the runtime ring."
+        found.append(Notice(level=Level.NOTE, title="Versions not pinned", text=text))
     return found
 
 
@@ -210,9 +208,7 @@ def _groups(digest: str | None) -> tuple[str, ...]:
 
 def _sizes(given: Reviewed) -> Picture | None:
     bars = tuple(
-        SizeBar(
-            label=artifact.id, size=given.bundles[artifact.id].archive.size, expected=artifact.expected_bytes
-        )
+        SizeBar(label=artifact.id, size=given.bundles[artifact.id].archive.size, expected=artifact.expected_bytes)
         for artifact in given.plan.artifacts
     )
     if not bars:
@@ -229,9 +225,7 @@ def _source_files(source: SourceSnapshot) -> tuple[FileRow, ...]:
 
 def _source_total(source: SourceSnapshot) -> str:
     total = f"{plural(len(source.files), 'file')}, {size_text(sum(file.size for file in source.files))}"
-    return (
-        f"{total}; the first {MAX_SOURCE_FILES} are listed" if len(source.files) > MAX_SOURCE_FILES else total
-    )
+    return f"{total}; the first {MAX_SOURCE_FILES} are listed" if len(source.files) > MAX_SOURCE_FILES else total
 
 
 def _footer(given: Reviewed) -> str:

@@ -168,6 +168,4 @@ def pairs(data: dict[str, object] | None, *, mono: bool = False) -> tuple[Fact, 
 
 def file_rows(files: Iterable[FileDigest]) -> tuple[FileRow, ...]:
     """Return files of the manifest as rows."""
-    return tuple(
-        FileRow(path=clip(file.path, 500), size=size_text(file.size), sha256=file.sha256) for file in files
-    )
+    return tuple(FileRow(path=clip(file.path, 500), size=size_text(file.size), sha256=file.sha256) for file in files)

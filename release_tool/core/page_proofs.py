@@ -53,9 +53,7 @@ def difference(item: Comparison, kind: ModelKind) -> float | None:
 def answers_only(proof: Proof) -> bool:
     """Tell whether a ring gave answers without numbers to compare (question answering on the node)."""
     return bool(proof.comparisons) and all(
-        item.max_abs is None and item.same_answer is not None
-        for item in proof.comparisons
-        if item.error is None
+        item.max_abs is None and item.same_answer is not None for item in proof.comparisons if item.error is None
     )
 
 
@@ -82,14 +80,11 @@ def proof_row(certificate: Certificate, proof: Proof) -> ProofRow:
         worst_probe=probe,
         cosine=_cosine(min(cosines)) if cosines else "",
         versions=tuple(
-            Fact(label=clip(name, 60), value=clip(version, 60))
-            for name, version in sorted(proof.versions.items())
+            Fact(label=clip(name, 60), value=clip(version, 60)) for name, version in sorted(proof.versions.items())
         ),
         versions_note=PINNED if proof.pinned else STAND_IN,
         reasons=tuple(clip(reason, 500) for reason in failures[:SHOWN_REASONS]),
-        more_reasons=plural(len(failures) - SHOWN_REASONS, "more probe")
-        if len(failures) > SHOWN_REASONS
-        else "",
+        more_reasons=plural(len(failures) - SHOWN_REASONS, "more probe") if len(failures) > SHOWN_REASONS else "",
         note=clip(proof.note or "", 500),
     )
 
@@ -167,9 +162,7 @@ def pictures(certificate: Certificate) -> tuple[Picture, ...]:
     artifact, kind = certificate.artifact, certificate.bundle.kind
     tolerances = certificate.plan.tolerances
     proofs = in_order(certificate.proofs)
-    numbers = tuple(
-        _series(proof, tolerances) for proof in proofs if proof.comparisons and not answers_only(proof)
-    )
+    numbers = tuple(_series(proof, tolerances) for proof in proofs if proof.comparisons and not answers_only(proof))
     drawn = []
     if numbers:
         heading = f"{clip(artifact, 60)}: {MEASURED[kind]} of every probe"

@@ -148,9 +148,7 @@ def _band(top: float, label: str) -> str:
 def _token_axis(series: tuple[Series, ...], bottom: float) -> list[str]:
     place = slots(series)
     tokens = {point.probe: point.tokens for item in series for point in item.points}
-    parts = [
-        svg.text((LEFT + WIDTH - RIGHT) / 2, bottom + 40, "probes, by tokens of input", "axis", "middle")
-    ]
+    parts = [svg.text((LEFT + WIDTH - RIGHT) / 2, bottom + 40, "probes, by tokens of input", "axis", "middle")]
     last = -LEAST_TICK_DISTANCE
     seen: set[int] = set()
     for probe, index in place.items():
@@ -202,16 +200,16 @@ def _badness(point: Point) -> float:
 
 
 def worst(series: Iterable[Series]) -> tuple[Series, Point] | None:
-    """Return the probe with the largest share of its ring's limit; null without points."""
+    """Return the probe that speaks most against a release: outside first, then by share of its ring's limit."""
     pairs = [(item, point) for item in series for point in item.points]
     if not pairs:
         return None
-    return max(pairs, key=lambda pair: (_badness(pair[1]) / (pair[0].limit or 1.0), pair[1].probe))
+    return max(pairs, key=lambda pair: (not pair[1].ok, _badness(pair[1]) / (pair[0].limit or 1.0), pair[1].probe))
 
 
 def _worst_label(series: tuple[Series, ...], scale: LogScale, place: dict[str, int]) -> str:
     found = worst(series)
-    if found is None or found[1].value == 0:
+    if found is None or (found[1].value == 0 and found[1].ok):
         return ""
     point = found[1]
     x, y = slot_x(place[point.probe], len(place)), height(point.value, scale)
@@ -237,9 +235,7 @@ def _describe(series: tuple[Series, ...]) -> str:
         bad = sum(not point.ok for point in item.points)
         found = worst((item,))
         value = found[1].value if found else None
-        largest = (
-            f", the largest {number_text(value)} at {found[1].probe}" if found and value is not None else ""
-        )
+        largest = f", the largest {number_text(value)} at {found[1].probe}" if found and value is not None else ""
         count, limit = plural(len(item.points), "probe"), number_text(item.limit)
         lines.append(f"{item.ring}: {count}, {bad} outside, limit {limit}{largest}")
     return ". ".join(lines) + "."

@@ -32,9 +32,7 @@ def render_html(template: str, page: Page, *, name: str = "review.html.j2") -> s
     Raises:
         UsageError: the template is wrong or names what a page has not.
     """
-    return _render(
-        template, page, name, autoescape=True, finalize=_html_value, filters={"block": _html_block}
-    )
+    return _render(template, page, name, autoescape=True, finalize=_html_value, filters={"block": _html_block})
 
 
 def render_markdown(template: str, page: Page, *, name: str = "review.md.j2") -> str:

@@ -114,9 +114,7 @@ def document_names(plan: ReleasePlan, certified: Iterable[str]) -> tuple[str, ..
     return ("plan.json", "source.json", *bundles, *certificates)
 
 
-def blockers(
-    plan: ReleasePlan, certificates: Mapping[str, Certificate], shipped: ProbeSet
-) -> tuple[str, ...]:
+def blockers(plan: ReleasePlan, certificates: Mapping[str, Certificate], shipped: ProbeSet) -> tuple[str, ...]:
     """Return every reason why the release may not be approved, in the plan's order; empty means it may.
 
     Args:
