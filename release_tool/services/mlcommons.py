@@ -1,0 +1,252 @@
+"""A small client of ML Commons over loopback HTTP: register by address, deploy, predict, undeploy, delete.
+
+Promises: every wait has a limit; a task that failed is a ``RemoteFailed`` with the node's own words, those of every
+node where there are several; nothing is sent through a proxy.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import threading
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from release_tool.core.escape import one_line
+from release_tool.errors import RemoteFailed, Unreachable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from release_tool.core.bundle import Config
+
+ML = "/_plugins/_ml"
+REQUEST_SECONDS = 120.0
+TASK_SECONDS = 600.0
+FIRST_POLL_SECONDS = 0.05
+LAST_POLL_SECONDS = 0.5
+MAX_WORDS = 600
+"""Characters of a server's message that are kept: Java puts whole stacks into some."""
+
+_DONE = frozenset({"COMPLETED"})
+_FAILED = frozenset({"FAILED", "CANCELLED", "COMPLETED_WITH_ERROR", "EXPIRED", "UNREACHABLE"})
+
+
+class Client:
+    """One node or cluster; may be used by several threads, each keeps a connection of its own."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self.host = host
+        self.port = port
+        self._local = threading.local()
+
+    def close(self) -> None:
+        """Close this thread's connection."""
+        connection: http.client.HTTPConnection | None = getattr(self._local, "connection", None)
+        if connection is not None:
+            connection.close()
+            self._local.connection = None
+
+    def request(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None, *, timeout: float = REQUEST_SECONDS
+    ) -> Any:
+        """Send JSON and return the JSON answer.
+
+        Raises:
+            RemoteFailed: the server answered with an error; its words are in the message.
+            Unreachable: no connection, no answer in time, or an answer that is no JSON.
+        """
+        payload = None if body is None else json.dumps(body, ensure_ascii=False).encode()
+        return self._send(method, path, payload, "application/json", timeout)
+
+    def bulk(self, path: str, lines: list[Mapping[str, Any]]) -> Any:
+        """Send lines of JSON, as ``_bulk`` wants them; errors as in ``request``."""
+        payload = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines).encode()
+        return self._send("POST", path, payload, "application/x-ndjson", REQUEST_SECONDS)
+
+    def _send(self, method: str, path: str, payload: bytes | None, content_type: str, timeout: float) -> Any:
+        headers = {"Accept": "application/json"} | ({"Content-Type": content_type} if payload is not None else {})
+        reused = getattr(self._local, "connection", None) is not None
+        try:
+            status, raw = self._exchange(method, path, payload, headers, timeout)
+        except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError) as error:
+            self.close()
+            # An idle connection that the server has closed says nothing about this request: once more, freshly.
+            if not reused:
+                raise self._unreachable(method, path, error) from error
+            status, raw = self._retry(method, path, payload, headers, timeout)
+        except (OSError, http.client.HTTPException) as error:
+            self.close()
+            raise self._unreachable(method, path, error) from error
+        return self._read(method, path, status, raw)
+
+    def _retry(self, *request: Any) -> tuple[int, bytes]:
+        try:
+            return self._exchange(*request)
+        except (OSError, http.client.HTTPException) as error:
+            self.close()
+            raise self._unreachable(request[0], request[1], error) from error
+
+    def _exchange(
+        self, method: str, path: str, payload: bytes | None, headers: dict[str, str], timeout: float
+    ) -> tuple[int, bytes]:
+        connection: http.client.HTTPConnection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = http.client.HTTPConnection(self.host, self.port, timeout=timeout)
+            self._local.connection = connection
+        if connection.sock is not None:
+            connection.sock.settimeout(timeout)
+        connection.timeout = timeout
+        connection.request(method, path, body=payload, headers=headers)
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+
+    def _unreachable(self, method: str, path: str, error: Exception) -> Unreachable:
+        words = one_line(str(error)) or type(error).__name__
+        return Unreachable(
+            f"{self.host}:{self.port} did not answer {method} {path}: {words}", hint="See release-tool node status."
+        )
+
+    def _read(self, method: str, path: str, status: int, raw: bytes) -> Any:
+        try:
+            data = json.loads(raw) if raw else {}
+        except ValueError as error:
+            if status < 400:
+                raise self._unreachable(method, path, error) from error
+            data = raw.decode("utf-8", errors="replace")
+        if status >= 400:
+            raise RemoteFailed(f"{method} {path} was refused ({status}): {words_of(data)}")
+        return data
+
+    def is_healthy(self) -> bool:
+        """Tell whether the node answers, its shards are there and ML Commons is loaded."""
+        try:
+            health = self.request("GET", "/_cluster/health?timeout=1s", timeout=5)
+            if health.get("status") not in ("green", "yellow"):
+                return False
+            plugins = self.request("GET", "/_cat/plugins?format=json", timeout=5)
+        except (RemoteFailed, Unreachable):
+            return False
+        finally:
+            self.close()
+        return any(item.get("component") == "opensearch-ml" for item in plugins)
+
+    def versions(self) -> dict[str, str]:
+        """Return the versions of the server and its plugins, as they say themselves."""
+        found = {"opensearch": str(self.request("GET", "/")["version"]["number"])}
+        for item in self.request("GET", "/_cat/plugins?format=json"):
+            found[str(item["component"])] = str(item["version"])
+        return found
+
+    def register(self, config: Config, *, timeout: float = TASK_SECONDS) -> str:
+        """Register a model from the address in ``config``; return its id.
+
+        Args:
+            config: the register request, key order kept (function_name before model_config matters since 3.1).
+            timeout: seconds until the task must be done.
+
+        Raises:
+            RemoteFailed: refused at once or by the task.
+            Unreachable: not done in time.
+        """
+        task = self.request("POST", f"{ML}/models/_register", config)
+        return str(self.wait(str(task["task_id"]), "register", timeout=timeout)["model_id"])
+
+    def deploy(self, model_id: str, *, timeout: float = TASK_SECONDS) -> None:
+        """Deploy a model and wait for it; errors as in ``register``."""
+        task = self.request("POST", f"{ML}/models/{model_id}/_deploy")
+        self.wait(str(task["task_id"]), "deploy", timeout=timeout)
+
+    def wait(self, task_id: str, what: str, *, timeout: float) -> dict[str, Any]:
+        """Poll a task until it is done and return it.
+
+        Raises:
+            RemoteFailed: it ended in another state than COMPLETED; the message has each node's error.
+            Unreachable: it has not ended in time.
+        """
+        deadline = time.monotonic() + timeout
+        pause = FIRST_POLL_SECONDS
+        state = "unknown"
+        while time.monotonic() < deadline:
+            task: dict[str, Any] = self.request("GET", f"{ML}/tasks/{task_id}")
+            state = str(task.get("state"))
+            if state in _DONE:
+                return task
+            if state in _FAILED:
+                raise RemoteFailed(f"The node could not {what} the model: {words_of(task.get('error') or state)}")
+            time.sleep(pause)
+            pause = min(LAST_POLL_SECONDS, pause * 1.5)
+        raise Unreachable(
+            f"The node did not {what} the model within {timeout:.0f} s; the task {task_id} is {one_line(state)}.",
+            hint="The machine may be too busy or the model too large for it; run again.",
+        )
+
+    def predict(self, model_id: str, body: Mapping[str, Any]) -> Any:
+        """Ask a deployed model; return the reply's ``inference_results``.
+
+        Raises:
+            RemoteFailed: the model refused the input.
+            Unreachable: no answer.
+        """
+        reply = self.request("POST", f"{ML}/models/{model_id}/_predict", body)
+        if not isinstance(reply.get("inference_results"), list):
+            raise RemoteFailed(f"The reply to predict holds no results: {words_of(reply)}")
+        return reply["inference_results"]
+
+    def remove(self, model_id: str, *, timeout: float = 60.0) -> None:
+        """Undeploy a model, delete it, and delete the group that register made for it.
+
+        Raises:
+            RemoteFailed, Unreachable: it is still there.
+        """
+        group = None
+        with suppress(RemoteFailed):
+            group = self.request("GET", f"{ML}/models/{model_id}").get("model_group_id")
+        with suppress(RemoteFailed):
+            self.request("POST", f"{ML}/models/{model_id}/_undeploy")
+        deadline = time.monotonic() + timeout
+        while True:
+            try:
+                self.request("DELETE", f"{ML}/models/{model_id}")
+                break
+            except RemoteFailed as error:
+                # The state follows the undeploy a moment later; until then delete is refused.
+                if "deployed state" not in str(error) or time.monotonic() > deadline:
+                    raise
+                time.sleep(LAST_POLL_SECONDS)
+        if group:
+            with suppress(RemoteFailed):
+                self.request("DELETE", f"{ML}/model_groups/{group}")
+
+    def state(self, model_id: str) -> str:
+        """Return the model's state, such as DEPLOYED."""
+        return str(self.request("GET", f"{ML}/models/{model_id}").get("model_state"))
+
+
+def words_of(data: Any) -> str:
+    """Return a server's error as one line: the reason where there is one, else everything, cut.
+
+    A task's error is JSON text, node id → message; all of the messages are kept.
+    """
+    if isinstance(data, str):
+        try:
+            inner = json.loads(data)
+        except ValueError:
+            return _cut(data)
+        return words_of(inner) if isinstance(inner, dict) else _cut(data)
+    if isinstance(data, dict):
+        error = data.get("error", data)
+        if isinstance(error, dict):
+            causes = [error.get("reason"), (error.get("caused_by") or {}).get("reason")]
+            reasons = [str(cause) for cause in causes if cause]
+            if reasons:
+                return _cut(": ".join(dict.fromkeys(reasons)))
+            return _cut("; ".join(f"{key}: {value}" for key, value in error.items()))
+        return _cut(str(error))
+    return _cut(json.dumps(data))
+
+
+def _cut(text: str) -> str:
+    line = one_line(text)
+    return line if len(line) <= MAX_WORDS else line[:MAX_WORDS] + "…"

@@ -1,0 +1,398 @@
+"""The real node: OpenSearch with ML Commons on this machine, started, found again, and ended.
+
+One node a cache. Promises: ``up`` is safe to repeat; ``down`` ends exactly the process that was started, known by
+number and start time or by the marker in its environment, so a killed tool leaves nothing that ``down`` can't find;
+everything a start writes lies in one folder that ``down`` deletes.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import shutil
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from release_tool.core.codec import encode_text
+from release_tool.documents import disk_error, read_document, write_atomic
+from release_tool.errors import IntegrityError, MachineError, ReleaseError, Unreachable, UsageError
+from release_tool.services.cache import cache_folder, locked
+from release_tool.services.jdk import find_jdk
+from release_tool.services.mlcommons import Client
+from release_tool.services.node_home import check_disk, prepare
+from release_tool.services.node_pins import pins_of
+from release_tool.services.node_process import (
+    MARKER,
+    http_port,
+    last_words,
+    make_folder,
+    run_parent,
+    server_user,
+    spawn,
+)
+from release_tool.services.processes import (
+    ProcessId,
+    available_memory,
+    carrying,
+    end,
+    identify,
+    is_alive,
+    resident_bytes,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from release_tool.console import Console
+    from release_tool.services.jdk import Jdk
+    from release_tool.services.node_home import NodeHome
+    from release_tool.services.node_pins import NodePins
+
+MIN_MEMORY_BYTES = 3 * 1000**3
+"""The process was seen to take 1.8 GB with one model; registering a large one takes more."""
+START_SECONDS = 240
+STOP_SECONDS = 20.0
+POLL_SECONDS = 0.25
+FOLDER_PREFIX = "release-tool-node-"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeState:
+    """state.json: the node that runs, or is being started."""
+
+    SCHEMA: ClassVar[str] = "release-tool/node-state@1"
+
+    schema: str = "release-tool/node-state@1"
+    version: str
+    pins: str
+    folder: str
+    """Everything of this start lies here."""
+    process: ProcessId | None = None
+    """Null from before the start until its number is known; the marker finds it then."""
+    port: int | None = None
+    """HTTP on the loopback address; null until the server is up."""
+    kept: bool = False
+    """True when a person asked for it (``node up``): only ``node down`` ends it."""
+    user: int | None = None
+    """The user that the server runs as, where that is not the one who started it."""
+    start_seconds: float | None = None
+    libraries: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """A node that answers."""
+
+    version: str
+    """Of OpenSearch, as pinned."""
+    port: int
+    pid: int
+    folder: Path
+    libraries: dict[str, str]
+    """What answers in it: opensearch, ml-commons, djl, libtorch, onnxruntime, tokenizers → version."""
+    start_seconds: float
+    """Seconds from the process's start to the first healthy answer."""
+
+    @property
+    def url(self) -> str:
+        """The address for other programs on this machine."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def client(self) -> Client:
+        """Return a client of this node."""
+        return Client("127.0.0.1", self.port)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeStatus:
+    """What ``node status`` tells."""
+
+    state: str
+    """``down``, ``starting``, ``up``, ``silent`` (the process lives and does not answer) or ``dead``."""
+    version: str | None = None
+    url: str | None = None
+    pid: int | None = None
+    folder: str | None = None
+    kept: bool | None = None
+    resident_bytes: int | None = None
+    start_seconds: float | None = None
+    libraries: dict[str, str] = field(default_factory=dict)
+
+
+def up(console: Console, *, env: Mapping[str, str], version: str | None = None, keep: bool = True) -> Node:
+    """Start the node, or return the one that runs; get and prepare it first if need be.
+
+    Args:
+        console: where progress goes.
+        env: the environment: cache, JDK, PATH.
+        version: a pinned version, null for the default one.
+        keep: a person's node, which stays until ``down``.
+
+    Raises:
+        MachineError: no JDK, no Maven, too little memory or disk, or the server did not come up (its words are in
+            the message).
+        Unreachable: the files can't be downloaded, or the server is not healthy in time.
+        IntegrityError: other bytes than the pinned ones.
+        UsageError: another version is running.
+    """
+    cache = cache_folder(env)
+    name, pins = pins_of(version)
+    started = False
+    with locked(cache / "node" / "state.lock"):
+        state = _running(cache)
+        if state is not None:
+            if state.version != name or state.pins != pins.digest:
+                raise UsageError(
+                    f"Another node is running: OpenSearch {state.version}.", hint="Run release-tool node down first."
+                )
+            if keep and not state.kept:
+                state = replace(state, kept=True)
+                _write(cache, state)
+        else:
+            state = _start(cache, name, pins, console, env=env, keep=keep)
+            started = True
+    try:
+        return _wait(cache, state, console)
+    except BaseException as error:
+        # A failed start is of no use to anybody. An interrupt ends only what this call began for a person; what was
+        # borrowed is given back by ``running_node``.
+        if isinstance(error, ReleaseError) or (started and keep):
+            _discard(cache, state)
+        raise
+
+
+def down(*, env: Mapping[str, str]) -> bool:
+    """End the node and delete its folder; return False when there was none.
+
+    Raises:
+        MachineError: the process does not end, or belongs to another user.
+    """
+    cache = cache_folder(env)
+    with locked(cache / "node" / "state.lock"):
+        state = _read(cache)
+        if state is None:
+            return False
+        _stop(cache, state)
+    return True
+
+
+def status(*, env: Mapping[str, str]) -> NodeStatus:
+    """Tell what is there; changes nothing."""
+    state = _read(cache_folder(env))
+    if state is None:
+        return NodeStatus(state="down")
+    processes = _processes(state)
+    pid = processes[0].pid if processes else None
+    facts = NodeStatus(
+        state="dead", version=state.version, pid=pid, folder=state.folder, kept=state.kept,
+        start_seconds=state.start_seconds, libraries=state.libraries,
+    )  # fmt: skip
+    if pid is None:
+        return facts
+    facts = replace(facts, resident_bytes=resident_bytes(pid))
+    port = state.port or http_port(Path(state.folder))
+    if port is None:
+        return replace(facts, state="starting")
+    client = Client("127.0.0.1", port)
+    return replace(facts, state="up" if client.is_healthy() else "silent", url=f"http://127.0.0.1:{port}")
+
+
+@contextmanager
+def running_node(console: Console, *, env: Mapping[str, str], version: str | None = None) -> Iterator[Node]:
+    """Lend a node: the one that runs, or one started now.
+
+    Several processes may use it at once; the last one to leave ends it, unless ``node up`` was asked for it.
+
+    Raises:
+        ReleaseError: as ``up`` says.
+    """
+    cache = cache_folder(env)
+    (cache / "node").mkdir(parents=True, exist_ok=True)
+    with (cache / "node" / "users.lock").open("a") as users:
+        # Shared by everybody who uses the node; a killed user lets go of it without doing anything.
+        fcntl.flock(users, fcntl.LOCK_SH)
+        try:
+            yield up(console, env=env, version=version, keep=False)
+        finally:
+            _leave(cache, users.fileno())
+
+
+def _leave(cache: Path, users: int) -> None:
+    with locked(cache / "node" / "state.lock"):
+        try:
+            fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return
+        state = _read(cache)
+        if state is not None and not state.kept:
+            _stop(cache, state)
+
+
+def _state_path(cache: Path) -> Path:
+    return cache / "node" / "state.json"
+
+
+def _read(cache: Path) -> NodeState | None:
+    try:
+        text = _state_path(cache).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    try:
+        state = read_document(NodeState, text, "state.json", made_by="node up")
+    except IntegrityError as error:
+        raise IntegrityError(str(error), hint=f"End the server by hand, then delete {_state_path(cache)}.") from error
+    if not Path(state.folder).name.startswith(FOLDER_PREFIX):
+        raise IntegrityError(f"state.json names a folder that is no node's: {state.folder}", hint="Delete state.json.")
+    return state
+
+
+def _write(cache: Path, state: NodeState) -> None:
+    write_atomic(_state_path(cache), encode_text(state))
+
+
+def _processes(state: NodeState) -> tuple[ProcessId, ...]:
+    marked = carrying(MARKER, state.folder)
+    known = (state.process,) if state.process is not None and is_alive(state.process) else ()
+    return known + tuple(item for item in marked if item not in known)
+
+
+def _running(cache: Path) -> NodeState | None:
+    """Return the state of a node whose process lives; clean up after one that does not."""
+    state = _read(cache)
+    if state is None:
+        return None
+    if state.process is not None and is_alive(state.process):
+        return state
+    # Started by a run that was killed before it could write the number down, or ended by itself: start afresh.
+    _stop(cache, state)
+    return None
+
+
+def _stop(cache: Path, state: NodeState) -> None:
+    for process in _processes(state):
+        try:
+            gone = end(process, patience=STOP_SECONDS)
+        except PermissionError as error:
+            raise MachineError(
+                f"The node's process {process.pid} belongs to another user.", hint="Run node down as that user."
+            ) from error
+        if not gone:
+            raise MachineError(
+                f"The node's process {process.pid} does not end.", hint="Look at it with ps, then run node down again."
+            )
+    folder = Path(state.folder)
+    if folder.is_dir():
+        shutil.rmtree(folder)
+    _state_path(cache).unlink(missing_ok=True)
+
+
+def check_memory() -> None:
+    """Refuse to start where the server would be killed for want of memory.
+
+    Raises:
+        MachineError: less than ``MIN_MEMORY_BYTES`` can be had.
+    """
+    free = available_memory()
+    if free is not None and free < MIN_MEMORY_BYTES:
+        raise MachineError(
+            f"The real node needs {MIN_MEMORY_BYTES / 1e9:.0f} GB of free memory; {free / 1e9:.1f} GB can be had.",
+            hint="Close other programs, or validate without --on node.",
+        )
+
+
+def _start(
+    cache: Path, version: str, pins: NodePins, console: Console, *, env: Mapping[str, str], keep: bool
+) -> NodeState:
+    check_memory()
+    owner = server_user()
+    jdk = find_jdk(env, minimum=pins.java, for_others=owner is not None)
+    home = prepare(cache, version, pins, jdk, console, env=env)
+    parent = run_parent(env, cache)
+    check_disk(parent)
+    folder = parent / f"{FOLDER_PREFIX}{secrets.token_hex(8)}"
+    state = NodeState(
+        version=version, pins=pins.digest, folder=str(folder), kept=keep, user=None if owner is None else owner[0],
+        libraries={"opensearch": version, **home.prepared.libraries},
+    )  # fmt: skip
+    # Written before there is a process: whatever happens from here on, ``down`` finds the folder and the marker.
+    _write(cache, state)
+    try:
+        return _spawned(cache, state, home, jdk, env=env)
+    except OSError as error:
+        _stop(cache, state)
+        raise disk_error(error, folder) from error
+    except BaseException:
+        _stop(cache, state)
+        raise
+
+
+def _spawned(cache: Path, state: NodeState, home: NodeHome, jdk: Jdk, *, env: Mapping[str, str]) -> NodeState:
+    folder = Path(state.folder)
+    # Fails if somebody else made it first: the parent may be open to all.
+    folder.mkdir(mode=0o700)
+    owner = server_user()
+    make_folder(folder, home, owner)
+    process = identify(spawn(folder, jdk, owner, env).pid)
+    state = replace(state, process=process)
+    _write(cache, state)
+    return state
+
+
+def _wait(cache: Path, state: NodeState, console: Console) -> Node:
+    """Wait until the node answers, and write down where."""
+    if state.port is not None and Client("127.0.0.1", state.port).is_healthy():
+        return _node(state, state.port)
+    with console.step(f"Start OpenSearch {state.version}"):
+        port, seconds = _healthy_port(state)
+    with locked(cache / "node" / "state.lock"):
+        now = _read(cache)
+        if now is None or now.folder != state.folder:
+            raise MachineError("The node was taken down while it started.", hint="Run release-tool node up again.")
+        state = replace(now, port=port, start_seconds=now.start_seconds or seconds)
+        _write(cache, state)
+    return _node(state, port)
+
+
+def _discard(cache: Path, state: NodeState) -> None:
+    with locked(cache / "node" / "state.lock"):
+        now = _read(cache)
+        if now is not None and now.folder == state.folder:
+            _stop(cache, now)
+
+
+def _node(state: NodeState, port: int) -> Node:
+    if state.process is None:
+        raise IntegrityError("state.json names a port and no process.", hint="Run release-tool node down.")
+    return Node(
+        version=state.version, port=port, pid=state.process.pid, folder=Path(state.folder),
+        libraries=state.libraries, start_seconds=state.start_seconds or 0.0,
+    )  # fmt: skip
+
+
+def _healthy_port(state: NodeState) -> tuple[int, float]:
+    """Return (port, seconds since the process began)."""
+    folder, process = Path(state.folder), state.process
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        if process is None or not is_alive(process):
+            raise MachineError(
+                f"The server ended while it started: {last_words(folder)}",
+                hint="Run release-tool doctor; with a damaged cache delete its node folder and run again.",
+            )
+        port = http_port(folder)
+        if port is not None and Client("127.0.0.1", port).is_healthy():
+            return port, _age_seconds(process)
+        time.sleep(POLL_SECONDS)
+    raise Unreachable(
+        f"The server was not healthy after {START_SECONDS} s: {last_words(folder)}",
+        hint="The machine may be too busy; run again.",
+    )
+
+
+def _age_seconds(process: ProcessId) -> float:
+    booted = time.clock_gettime(time.CLOCK_BOOTTIME)
+    return round(booted - process.started_ticks / os.sysconf("SC_CLK_TCK"), 1)
