@@ -17,6 +17,10 @@ _CONTROL = re.compile(
 surrogates come out of JSON's own escapes); tab and newline are handled apart."""
 
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()<>#+!|~$&:@-])")
+_WWW = re.compile(r"(www)\.", re.IGNORECASE)
+_LINE_START = re.compile(r"^(\d*)([.)=])")
+"""``1.`` would start a list, ``===`` a heading."""
+
 DESCRIPTION_FORBIDDEN = re.compile(r"[^\w\s.,!?():@\-/'\"]", re.UNICODE)
 
 
@@ -46,8 +50,14 @@ def plain_keep_newlines(text: str) -> str:
 
 
 def markdown(text: str) -> str:
-    """Return text for a cell of a Markdown table or a line of prose: no markup, no HTML, no mention, one line."""
-    return _MARKDOWN.sub(r"\\\1", one_line(text))
+    """Return text for a cell of a Markdown table or a line of prose: no markup, no HTML, no mention, one line.
+
+    GitHub makes links of ``www.`` and of addresses even where each sign is escaped (tried with its own cmark): the
+    dot of the first is escaped, the second is cut by an empty comment, which also keeps ``@name`` from calling anyone.
+    """
+    escaped = _MARKDOWN.sub(r"\\\1", one_line(text)).replace("\\@", "\\@<!-- -->")
+    escaped = _WWW.sub(r"\1\\.", escaped)
+    return _LINE_START.sub(r"\1\\\2", escaped)
 
 
 def code(text: str) -> str:
