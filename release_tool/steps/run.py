@@ -1,0 +1,133 @@
+"""``release-tool run``: plan, fetch, trace, validate and review in one go; it never publishes.
+
+What an earlier run left and what still fits the plan is kept: each step looks at the chain of digests and does only
+what is missing.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from release_tool.steps import emit
+from release_tool.steps.options import collect_inputs, origins, request_options
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from release_tool.cli import Context
+    from release_tool.core.inputs import Raw
+    from release_tool.errors import ValidationFailed
+    from release_tool.steps.review import ReviewResult
+
+RINGS = ("runtime", "node", "legacy")
+ALWAYS = "runtime"
+
+
+@click.command(help="Plan, fetch, trace, validate and review in one go.")
+@click.argument("model", required=False)
+@request_options
+@click.option(
+    "--on",
+    multiple=True,
+    type=click.Choice(RINGS),
+    help="Prove in this ring too; may be repeated. The runtime ring is always run.",
+)
+@click.pass_context
+def command(ctx: click.Context, /, model: str | None, *, on: tuple[str, ...], **options: Any) -> None:
+    """Release MODEL (an id or a folder) up to the review page; without MODEL go on from the plan that is there."""
+    context: Context = ctx.obj
+    inputs = collect_inputs(model, options)
+    for line in origins(ctx, inputs) if inputs else ():
+        context.console.debug(line)
+    done = run_release(context, inputs, rings=rings_of(on))
+    emit(context, done.text(context), done.data(context))
+
+
+@dataclass(slots=True, kw_only=True)
+class Run:
+    """What a run left, and how long each step took."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+    result: ReviewResult | None = None
+
+    @contextmanager
+    def timed(self, step: str) -> Iterator[None]:
+        """Measure a step, also one that fails."""
+        started = time.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds[step] = time.monotonic() - started
+
+    def archives(self) -> tuple[str, ...]:
+        """Return the archives of the release, relative to the work folder."""
+        files = self.result.review.files if self.result else ()
+        return tuple(file.path for file in files if file.path.endswith(".zip"))
+
+    def text(self, context: Context) -> str:
+        """Return the summary for people."""
+        from release_tool.core.escape import one_line
+
+        if self.result is None:
+            return ""
+        lines = [f"digest   {self.result.review.digest}", f"page     {one_line(str(self.result.page))}"]
+        lines += [f"archive  {one_line(str(context.work / path))}" for path in self.archives()]
+        lines.append("time     " + ", ".join(f"{step} {taken:.1f} s" for step, taken in self.seconds.items()))
+        return "\n".join(lines)
+
+    def data(self, context: Context) -> dict[str, Any]:
+        """Return the summary for machines."""
+        return {
+            "digest": self.result.review.digest if self.result else None,
+            "page": str(self.result.page) if self.result else None,
+            "archives": [str(context.work / path) for path in self.archives()],
+            "seconds": {step: round(taken, 3) for step, taken in self.seconds.items()},
+        }
+
+
+def rings_of(on: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the rings to run, in their own order; the runtime ring is always among them."""
+    return tuple(ring for ring in RINGS if ring == ALWAYS or ring in on)
+
+
+def run_release(context: Context, inputs: dict[str, Raw], *, rings: tuple[str, ...]) -> Run:
+    """Run every step up to the review.
+
+    A release that differs from its source still gets its page; the error of the review says so afterwards.
+
+    Raises:
+        ValidationFailed: a proof is red; the page shows where.
+        ReleaseError: what a step reports.
+    """
+    from release_tool.errors import ValidationFailed
+    from release_tool.steps.fetch import run_fetch
+    from release_tool.steps.plan import plan_release
+    from release_tool.steps.review import run_review
+    from release_tool.steps.trace import run_trace
+    from release_tool.steps.validate import run_validate
+
+    done = Run()
+    red: ValidationFailed | None = None
+    if inputs:
+        with done.timed("plan"):
+            plan_release(context, inputs)
+    with done.timed("fetch"):
+        run_fetch(context)
+    with done.timed("trace"):
+        run_trace(context)
+    with done.timed("validate"):
+        try:
+            run_validate(context, rings=rings)
+        except ValidationFailed as error:
+            # The page is the evidence: it is written first, and its own error names every reason.
+            red = error
+    with done.timed("review"):
+        done.result = run_review(context)
+    if red is not None:
+        raise red
+    return done
