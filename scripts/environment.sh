@@ -108,19 +108,20 @@ install_package() {
   say "Installed $("$venv/bin/release-tool" --version)"
 }
 
-# What the real OpenSearch node needs. Empty output: everything is there; otherwise one line says what is missing.
+# What the real OpenSearch node needs, asked of the installed package so that there is one rule. Nothing is printed
+# where everything is there; otherwise one line says what is missing.
 node_missing() {
-  local home version
-  if ! command -v mvn >/dev/null 2>&1; then
-    echo "Maven (mvn) is not on PATH"
-    return
-  fi
-  for home in "${OPENSEARCH_JAVA_HOME:-}" "${JAVA_HOME:-}" "${JAVA_HOME_21_X64:-}" /usr/lib/jvm/* ""; do
-    local java=${home:+$home/bin/}java
-    version=$("$java" -version 2>&1 | sed -n '1s/.*version "\([0-9]*\).*/\1/p') || continue
-    if [ "${version:-0}" -ge 21 ]; then
-      return
-    fi
-  done
-  echo "no JDK of version 21 or newer was found"
+  "$python" -I - <<'PYTHON'
+import os
+
+from release_tool.errors import MachineError
+from release_tool.services.jdk import find_jdk, find_maven
+from release_tool.services.node_process import server_user
+
+try:
+    find_maven(os.environ)
+    find_jdk(os.environ, for_others=server_user() is not None)
+except MachineError as error:
+    print(" ".join(str(error).split()))
+PYTHON
 }
