@@ -12,6 +12,11 @@ ALLOWED_SKIP = "node:"
 """A skip is allowed where its reason starts with this: the real OpenSearch can't run on this machine."""
 
 
+def pytest_addoption(parser):
+    """Let a person accept what changed in the files of tests/golden."""
+    parser.addoption("--update-goldens", action="store_true", help="Write the files of tests/golden anew.")
+
+
 def pytest_collection_modifyitems(items):
     """Keep the tests of one file in one worker (session fixtures are made once a worker), those of the node in one."""
     for item in items:
@@ -72,3 +77,18 @@ def hub(monkeypatch, tmp_path):
         monkeypatch.setenv("HF_ENDPOINT", running.endpoint)
         yield running
         huggingface_hub.close_session()
+
+
+@pytest.fixture
+def golden(request):
+    """Return a check: the text must equal the file of tests/golden, which --update-goldens writes."""
+
+    def check(name, text):
+        path = Path(__file__).resolve().parent / "golden" / name
+        if request.config.getoption("--update-goldens"):
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        assert path.is_file(), f"{name} is no golden yet: run pytest --update-goldens and look at it"
+        assert text == path.read_text(encoding="utf-8"), f"{name} changed: run pytest --update-goldens and look at it"
+
+    return check
