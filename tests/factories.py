@@ -69,9 +69,7 @@ def make_facts(**over: Any) -> SourceFacts:
     return SourceFacts(**{**facts, **over})
 
 
-def make_artifact(
-    kind: ModelKind = ModelKind.DENSE, fmt: Format = Format.TORCH_SCRIPT, **over: Any
-) -> PlannedArtifact:
+def make_artifact(kind: ModelKind = ModelKind.DENSE, fmt: Format = Format.TORCH_SCRIPT, **over: Any) -> PlannedArtifact:
     """Return a planned artifact with all its names."""
     folder = f"ml-models/huggingface/acme/tiny/1.0.0/{fmt}"
     name = f"acme_tiny-1.0.0-{fmt}.zip"
@@ -120,9 +118,7 @@ def make_plan(kind: ModelKind = ModelKind.DENSE, **over: Any) -> ReleasePlan:
 
 def make_source(**over: Any) -> SourceSnapshot:
     """Return a snapshot of one file."""
-    file = SourceFile(
-        path="model.safetensors", size=180_000, sha256=sha("1"), hub_digest=f"sha256:{sha('1')}"
-    )
+    file = SourceFile(path="model.safetensors", size=180_000, sha256=sha("1"), hub_digest=f"sha256:{sha('1')}")
     facts = {"uses": {"plan.json": sha("2")}, "model_id": "acme/tiny", "revision": COMMIT, "files": (file,)}
     return SourceSnapshot(**{**facts, **over})
 
@@ -138,9 +134,7 @@ def make_bundle(kind: ModelKind = ModelKind.DENSE, fmt: Format = Format.TORCH_SC
         "archive": FileDigest(path=f"archives/{artifact.file_name}", size=200_000, sha256=sha("a")),
         "config": FileDigest(path=f"archives/{artifact.id}.config.json", size=900, sha256=sha("b")),
         "embedding_dimension": 32 if kind is ModelKind.DENSE else None,
-        "export": ExportFacts(
-            versions={"python": "3.11", "torch": "2.13.0"}, attention="eager", parameters=45_000
-        ),
+        "export": ExportFacts(versions={"python": "3.11", "torch": "2.13.0"}, attention="eager", parameters=45_000),
     }
     return Bundle(**{**facts, **over})
 

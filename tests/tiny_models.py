@@ -300,9 +300,7 @@ def _module(index: int, path: str, kind: str) -> dict[str, Any]:
     return {"idx": index, "name": str(index), "path": path, "type": kind}
 
 
-def _sentence_transformers_files(
-    folder: Path, family: str, kind: str, tokenizer: Any, options: dict[str, Any]
-) -> None:
+def _sentence_transformers_files(folder: Path, family: str, kind: str, tokenizer: Any, options: dict[str, Any]) -> None:
     length = options.get("max_length") or 512
     if kind == "sparse-st":
         modules = [
@@ -362,7 +360,5 @@ def _dense_modules(folder: Path, options: dict[str, Any]) -> list[dict[str, Any]
         modules.append(_module(len(modules), "2_Dense", "sentence_transformers.models.Dense"))
     if options.get("normalize", True):
         # No folder: Normalize has no file, as in most models of the hub.
-        modules.append(
-            _module(len(modules), f"{len(modules)}_Normalize", "sentence_transformers.models.Normalize")
-        )
+        modules.append(_module(len(modules), f"{len(modules)}_Normalize", "sentence_transformers.models.Normalize"))
     return modules

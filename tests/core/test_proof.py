@@ -76,10 +76,7 @@ def test_equal_answers_pass(kind, ring):
 
 
 def test_the_dense_tolerance_grows_with_the_reference_only_above_one():
-    at = {
-        scale: allowed(make_comparison(scale=scale), ModelKind.DENSE, "runtime", DEFAULT)
-        for scale in (0.1, 1, 30)
-    }
+    at = {scale: allowed(make_comparison(scale=scale), ModelKind.DENSE, "runtime", DEFAULT) for scale in (0.1, 1, 30)}
     assert at == {0.1: 1e-5, 1: 1e-5, 30: pytest.approx(3e-4)}
 
 
@@ -95,17 +92,13 @@ def test_the_scale_does_not_widen_the_tolerance_of_logits_and_weights():
 
 def test_the_node_allows_dense_ten_times_the_runtime_and_no_other_ring_does():
     assert limit_of(ModelKind.DENSE, "node", DEFAULT) == 1e-4
-    assert (
-        limit_of(ModelKind.DENSE, "runtime", DEFAULT) == limit_of(ModelKind.DENSE, "legacy", DEFAULT) == 1e-5
-    )
+    assert limit_of(ModelKind.DENSE, "runtime", DEFAULT) == limit_of(ModelKind.DENSE, "legacy", DEFAULT) == 1e-5
 
 
 def test_the_boundary_itself_passes_and_the_next_number_fails():
     edge = make_comparison(max_abs=1e-5)
     assert judge(edge, ModelKind.DENSE, "runtime", DEFAULT) is None
-    assert (
-        judge(replace(edge, max_abs=math.nextafter(1e-5, 1)), ModelKind.DENSE, "runtime", DEFAULT) is not None
-    )
+    assert judge(replace(edge, max_abs=math.nextafter(1e-5, 1)), ModelKind.DENSE, "runtime", DEFAULT) is not None
 
 
 def test_another_number_of_tokens_fails_even_where_the_answers_agree():
@@ -138,9 +131,7 @@ def test_a_sparse_proof_without_token_sets_proves_nothing():
     assert judge(item, ModelKind.SPARSE, "runtime", DEFAULT) is not None
 
 
-@pytest.mark.parametrize(
-    ("kind", "limit"), [(ModelKind.QUESTION_ANSWERING, 1e-3), (ModelKind.HIGHLIGHTER, 1e-4)]
-)
+@pytest.mark.parametrize(("kind", "limit"), [(ModelKind.QUESTION_ANSWERING, 1e-3), (ModelKind.HIGHLIGHTER, 1e-4)])
 def test_another_answer_passes_only_where_the_source_is_undecided(kind, limit):
     item = make_comparison(kind, same_answer=False, max_abs=None)
     assert judge(replace(item, margin=limit), kind, "node", DEFAULT) is None
@@ -182,9 +173,7 @@ def test_the_order_of_probes_does_not_change_the_failures(values):
     shuffled = with_comparisons(
         base, *(next(c for c in base.comparisons if c.max_abs is v or c.max_abs == v) for v in values)
     )
-    assert sorted(set(base.failures(DEFAULT))) == sorted(
-        set(base.failures(DEFAULT)) | set(shuffled.failures(DEFAULT))
-    )
+    assert sorted(set(base.failures(DEFAULT))) == sorted(set(base.failures(DEFAULT)) | set(shuffled.failures(DEFAULT)))
 
 
 def test_a_proof_without_probes_fails():
@@ -192,9 +181,7 @@ def test_a_proof_without_probes_fails():
 
 
 def test_the_worst_probe_of_a_green_proof_is_known():
-    proof = with_comparisons(
-        make_proof(), make_comparison(probe="a"), make_comparison(probe="b", max_abs=9e-6)
-    )
+    proof = with_comparisons(make_proof(), make_comparison(probe="a"), make_comparison(probe="b", max_abs=9e-6))
     worst = proof.worst()
     assert worst is not None
     assert worst.probe == "b"
@@ -218,9 +205,7 @@ def test_a_proof_survives_its_file_and_a_proof_of_before_the_newer_fields_is_rea
         "worst",
         "not_finite_reference",
     )
-    text = "\n".join(
-        line for line in encode_text(proof).splitlines() if not any(f'"{key}"' in line for key in newer)
-    )
+    text = "\n".join(line for line in encode_text(proof).splitlines() if not any(f'"{key}"' in line for key in newer))
     text = text.replace('"error": null,\n', '"error": null\n')
     assert decode_text(Proof, text).comparisons[0].tokens_reference is None
 
