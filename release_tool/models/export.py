@@ -141,7 +141,7 @@ class Export:
             return ExportFacts(versions=versions, attention=None)
         return ExportFacts(
             versions=versions,
-            attention=self.plan.attention,
+            attention=made.attention,
             opset=made.opset,
             ir_version=made.ir_version,
             inputs=made.inputs,

@@ -21,7 +21,7 @@ from release_tool.models.graphs import (
     SparseGraph,
     SparseVector,
 )
-from release_tool.models.masks import traceable_masks
+from release_tool.models.attention import traceable_attention
 from release_tool.models.pooling import load_dense
 from release_tool.models.tokenizer_json import decoded_collisions
 
@@ -56,6 +56,7 @@ class ModelFile:
     embedding_dimension: int | None = None
     opset: int | None = None
     ir_version: int | None = None
+    attention: str = "eager"
     warnings: tuple[str, ...] = ()
 
 
@@ -124,10 +125,14 @@ def model_file(
 def _torchscript(
     job: Job, graph: torch.nn.Module, example: tuple[Any, ...], inputs: tuple[str, ...], outputs: tuple[str, ...]
 ) -> ModelFile:
-    with traceable_masks():
+    with traceable_attention():
         traced = torchscript.trace(graph, example)
     return ModelFile(
-        blob=torchscript.layout(traced, job.weights), inputs=inputs, outputs=outputs, parameters=_count(graph)
+        blob=torchscript.layout(traced, job.weights),
+        inputs=inputs,
+        outputs=outputs,
+        parameters=_count(graph),
+        attention=job.loaded.attention,
     )
 
 
@@ -136,8 +141,11 @@ def _onnx(
     output_axes: dict[int, str],
 ) -> ModelFile:  # fmt: skip
     axes = {name: {0: "batch", 1: "sequence"} for name in inputs} | {output: output_axes}
-    with traceable_masks():
+    # ONNX has no operator for SDPA below opset 23: eager gives the plainer graph, whatever the targets are.
+    job.loaded.model.set_attn_implementation("eager")
+    with traceable_attention():
         model = onnx_writer.export(graph, example, inputs, (output,), axes)
+    job.loaded.model.set_attn_implementation(job.loaded.attention)
     return ModelFile(
         blob=onnx_writer.layout(model, graph, inputs, job.weights),
         inputs=inputs,

@@ -33,6 +33,8 @@ class Loaded:
     """(class name, config, folder) of the sentence-transformers modules after the transformer, in order."""
     folder: Path
     """Where the transformer and its tokenizer lie."""
+    attention: str
+    """``sdpa`` where the plan wants it and the architecture has it, else ``eager``."""
 
     @property
     def model_type(self) -> str:
@@ -101,7 +103,7 @@ def load(plan: ReleasePlan, kind: ModelKind, snapshot: Path) -> Loaded:
     }
     keywords = dict(plan.request.model_init_kwargs)
     keywords |= {
-        "attn_implementation": plan.attention,
+        "attn_implementation": "eager",
         "dtype": torch.float32,
         "local_files_only": True,
         "trust_remote_code": plan.request.trust_remote_code,
@@ -119,13 +121,17 @@ def load(plan: ReleasePlan, kind: ModelKind, snapshot: Path) -> Loaded:
     if getattr(model, "pooler", None) is not None and kind in (ModelKind.DENSE, ModelKind.HIGHLIGHTER):
         model.pooler = None  # feeds nothing that is released; many snapshots lack its weights
     _check_loaded(model, info, kind)
-    hide_properties(model)
+    only_inference(model)
+    attention = plan.attention if getattr(model, "_supports_sdpa", False) else "eager"
+    model.set_attn_implementation(attention)
     modules = tuple((name, _module_config(path), path) for name, path in parts)
-    return Loaded(model=model, config=read_json(folder / "config.json"), modules=modules, folder=folder)
+    return Loaded(
+        model=model, config=read_json(folder / "config.json"), modules=modules, folder=folder, attention=attention
+    )
 
 
-def hide_properties(model: torch.nn.Module) -> None:
-    """Put plain values in place of properties that only training uses.
+def only_inference(model: torch.nn.Module) -> None:
+    """Put plain values in place of what only training uses.
 
     Tracing asks every attribute of every module for its value; transformers answers two of these properties with a
     deprecation and a log line about losses. The classes keep their names, which are part of a TorchScript file.
@@ -133,6 +139,9 @@ def hide_properties(model: torch.nn.Module) -> None:
     from transformers import PreTrainedModel
 
     for module in model.modules():
+        if isinstance(module, torch.nn.Embedding):
+            # Only gradients look at it; traced, it is a comparison of sizes that ends up as a constant.
+            module.padding_idx = None
         if isinstance(module, PreTrainedModel):
             own = type(module)
             module.__class__ = type(

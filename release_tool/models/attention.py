@@ -1,8 +1,9 @@
-"""Attention masks that trace to a handful of operators.
+"""Attention and its masks, written so that they trace to a handful of operators.
 
 transformers builds masks with code that branches on Python values while it is traced and indexes with lists, which
-gives constants in the graph, warnings, and some two hundred ONNX nodes. Its own registry of mask functions is the
-public way to bring another one: ``traceable_masks`` puts ours in its place for the time of an export.
+gives constants in the graph, warnings, and some two hundred ONNX nodes. Its SDPA function branches on lengths.
+Its own registries of mask and attention functions are the public way to bring others: ``traceable_attention`` puts
+ours in their place for the time of an export.
 """
 
 from __future__ import annotations
@@ -12,6 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, bidirectional_mask_function
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+from release_tool.errors import ExportError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -47,14 +51,33 @@ def _additive_mask(*, dtype: torch.dtype = torch.float32, **arguments: Any) -> t
     return (1.0 - allowed.to(dtype)) * torch.finfo(dtype).min
 
 
+def _sdpa(
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    scaling: float | None = None,
+    **more: Any,
+) -> tuple[torch.Tensor, None]:
+    """Return scaled dot product attention of [batch, heads, seq, width] tensors, as [batch, seq, heads, width]."""
+    if getattr(module, "num_key_value_groups", 1) != 1 or more.get("position_bias") is not None:
+        raise ExportError("This model's attention shares keys between heads or adds a bias, which is not traced here.")
+    attended = torch.nn.functional.scaled_dot_product_attention(
+        query, key, value, attn_mask=attention_mask, scale=scaling
+    )
+    return attended.transpose(1, 2).contiguous(), None
+
+
 @contextmanager
-def traceable_masks() -> Iterator[None]:
-    """Use the masks above for eager and SDPA attention until the block ends."""
-    ours = {"eager": _additive_mask, "sdpa": _boolean_mask}
-    for name, function in ours.items():
-        ALL_MASK_ATTENTION_FUNCTIONS[name] = function
+def traceable_attention() -> Iterator[None]:
+    """Use the functions above for eager and SDPA attention until the block ends."""
+    ALL_MASK_ATTENTION_FUNCTIONS["eager"] = _additive_mask
+    ALL_MASK_ATTENTION_FUNCTIONS["sdpa"] = _boolean_mask
+    ALL_ATTENTION_FUNCTIONS["sdpa"] = _sdpa
     try:
         yield
-    finally:
-        for name in ours:
-            del ALL_MASK_ATTENTION_FUNCTIONS[name]  # the registry's own entry shows again
+    finally:  # what the registries hold themselves shows again
+        del ALL_MASK_ATTENTION_FUNCTIONS["eager"]
+        del ALL_MASK_ATTENTION_FUNCTIONS["sdpa"]
+        del ALL_ATTENTION_FUNCTIONS["sdpa"]
