@@ -108,7 +108,8 @@ def _packed(question: Question, answered: Answered, plan_sha256: str, tree: str,
     from release_tool.models.answers import AnswerFacts, Answers, pack_rows
 
     indptr, ids = pack_rows([np.asarray(row) for row in answered.inputs], np.int32)
-    shared = {"tokens": np.diff(indptr).astype(np.int32), "input_indptr": indptr, "input_ids": ids}
+    lengths = np.asarray(answered.lengths or np.diff(indptr), dtype=np.int32)
+    shared = {"tokens": lengths, "input_indptr": indptr, "input_ids": ids}
     facts = AnswerFacts(
         kind=question.kind,
         plan_sha256=plan_sha256,

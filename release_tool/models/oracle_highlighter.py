@@ -149,6 +149,8 @@ class Highlights:
     margin: float
     inputs: list[int]
     """Token ids of all chunks, one after another."""
+    first: int
+    """Tokens of the first chunk."""
 
 
 def highlight(
@@ -179,7 +181,11 @@ def highlight(
             chances[index] = max(chances[index], chance)
     inputs = [token for ids in encoded["input_ids"] for token in ids]
     return Highlights(
-        selected=np.asarray(sorted(chosen), dtype=np.int32), chances=chances, margin=margin, inputs=inputs
+        selected=np.asarray(sorted(chosen), dtype=np.int32),
+        chances=chances,
+        margin=margin,
+        inputs=inputs,
+        first=len(encoded["input_ids"][0]),
     )
 
 
@@ -208,7 +214,12 @@ def answer(question: Question) -> Answered:
         "probability": probability,
         "margin": np.asarray([item.margin for item in found], dtype=np.float32),
     }
-    return Answered(arrays=arrays, inputs=[item.inputs for item in found], batching="single")
+    return Answered(
+        arrays=arrays,
+        inputs=[item.inputs for item in found],
+        lengths=tuple(item.first for item in found),
+        batching="single",
+    )
 
 
 def _load(question: Question) -> tuple[Callable[[list[int], list[int]], np.ndarray], Head]:

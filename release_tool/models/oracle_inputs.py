@@ -39,6 +39,8 @@ class Answered:
     inputs: list[list[int]]
     """Token ids of each probe's input, after truncation."""
     batching: str = "padded"
+    lengths: tuple[int, ...] = ()
+    """Highlighter: tokens of each probe's first chunk; elsewhere those of ``inputs``."""
     texts: tuple[str, ...] = ()
     special_ids: tuple[int, ...] = field(default=())
 

@@ -161,7 +161,11 @@ def answer_tokenizer(question: Question) -> Answered:
         list(tokenizer(lowered(question, p.text), truncation=True, max_length=question.plan.max_length)["input_ids"])
         for p in question.probes
     ]
-    ids = [sorted(set(row) - set(special)) for row in inputs]
+    seen = sorted({index for row in inputs for index in row} - set(special))
+    words = tokenizer.batch_decode([[index] for index in seen], skip_special_tokens=True)
+    # Source: SparseTokenizerModel drops a token that decodes to nothing, such as a sentence piece of a space.
+    spoken = {index for index, word in zip(seen, words, strict=True) if word}
+    ids = [sorted(spoken.intersection(row)) for row in inputs]
     indptr, packed = pack_rows([np.asarray(row) for row in ids], np.int32)
     values = [np.asarray([weights.get(index, ABSENT_WEIGHT) for index in row]) for row in ids]
     arrays = {"indptr": indptr, "ids": packed, "weights": pack_rows(values, np.float32)[1]}
