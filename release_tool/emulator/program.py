@@ -1,0 +1,123 @@
+"""The program: read a request, answer the probes, write the arrays and a report beside them.
+
+A request names a stage: ``all`` (ONNX and the sparse tokenizer), or ``tokenize`` and then ``infer`` where tokenizers
+and torch live in two environments. The report is written last; without it nothing was answered. Lines ``probe N`` on
+stdout tell how far it is.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import resource
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .archive import Archive
+from .collect import Collector
+from .config import ServedConfig, read_config
+from .faults import ContractFault, Refused
+from .prepare import Prepared, prepare, save_arrays
+
+if TYPE_CHECKING:
+    from .collect import Engine
+
+KIB = 1 if sys.platform == "darwin" else 1024
+"""Bytes of a unit of ru_maxrss."""
+
+
+def main(arguments: list[str]) -> int:
+    """Run one request; exit 0 whenever there is a report, also one that says no."""
+    request = json.loads(Path(arguments[0]).read_text(encoding="utf-8"))
+    report: dict[str, Any] = {"fatal": None}
+    try:
+        serve(request, report)
+    except Refused as refusal:
+        report["fatal"] = {"why": "refused", "message": str(refusal)}
+    except ContractFault as fault:
+        report["fatal"] = {"why": "contract", "message": str(fault)}
+    except MemoryError:
+        report["fatal"] = {"why": "memory", "message": "the machine has no memory left for this model"}
+    report["peak_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * KIB
+    path = Path(request["report"])
+    partial = path.with_suffix(".part")
+    partial.write_text(json.dumps(report), encoding="utf-8")
+    partial.replace(path)
+    return 0
+
+
+def serve(request: dict[str, Any], report: dict[str, Any]) -> None:
+    """Run the stage that the request names; fill the report.
+
+    Raises:
+        Refused: the server would not register or deploy the archive.
+        ContractFault: it would, and clients would not find what they read.
+    """
+    server = tuple(int(part) for part in request["server"].split("."))
+    config = read_config(Path(request["config"]), server)
+    if config.kind != request["kind"]:
+        raise ContractFault(f"config.json makes it a model of kind {config.kind}, the plan says {request['kind']}")
+    archive = Archive(Path(request["archive"]), config.function, config.model_format)
+    try:
+        probes = request["probes"]
+        if request["stage"] == "infer":
+            prepared = Prepared.load(Path(request["prepared"]))
+        else:
+            prepared = prepare(archive, config, probes)
+        if request["stage"] == "tokenize":
+            prepared.save(Path(request["prepared"]))
+            report["versions"] = prepared.versions
+            return
+        collector = Collector(config, prepared, [probe["id"] for probe in probes], server)
+        engine = None
+        if config.kind == "sparse-tokenizer":
+            idf = archive.idf()
+            collector.notes += [] if idf is not None else ["no idf.json: every token weighs 1"]
+            collector.tokenize(idf)
+        else:
+            engine = load(archive, config, Path(request["scratch"]))
+            collector.run(engine, tell)
+        finish(request, report, collector, engine)
+    finally:
+        archive.close()
+
+
+def load(archive: Archive, config: ServedConfig, scratch: Path) -> Engine:
+    """Load the archive's model; the unpacked file is gone when it is loaded."""
+    with archive.model_file(scratch) as path:
+        if config.model_format == "ONNX":
+            from .onnx_engine import OnnxEngine
+
+            return OnnxEngine(path)
+        from .torch_engine import TorchEngine
+
+        return TorchEngine(path)
+
+
+def finish(request: dict[str, Any], report: dict[str, Any], collector: Collector, engine: Engine | None) -> None:
+    """Write the arrays; put the rest into the report."""
+    save_arrays(Path(request["answers"]), collector.arrays())
+    report |= {
+        "versions": {
+            "python": platform.python_version(),
+            "numpy": np.__version__,
+            **collector.prepared.versions,
+            **(engine.versions if engine else {}),
+        },
+        "inputs": engine.inputs if engine else None,
+        "outputs": collector.outputs,
+        "dimension": collector.dimension,
+        "errors": collector.errors,
+        "texts": collector.texts,
+        "collisions": collector.collisions(),
+        "notes": collector.notes,
+    }
+
+
+def tell(done: int) -> None:
+    """Say how many probes are answered."""
+    sys.stdout.write(f"probe {done}\n")
+    sys.stdout.flush()
