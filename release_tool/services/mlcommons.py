@@ -11,13 +11,13 @@ import json
 import threading
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from release_tool.core.escape import one_line
 from release_tool.errors import RemoteFailed, Unreachable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from release_tool.core.bundle import Config
 
@@ -40,13 +40,18 @@ class Client:
         self.host = host
         self.port = port
         self._local = threading.local()
+        self._opened: list[http.client.HTTPConnection] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def close(self) -> None:
-        """Close this thread's connection."""
-        connection: http.client.HTTPConnection | None = getattr(self._local, "connection", None)
-        if connection is not None:
-            connection.close()
-            self._local.connection = None
+        """Close the connections of all threads; a later request opens a new one."""
+        while self._opened:
+            self._opened.pop().close()
 
     def request(
         self, method: str, path: str, body: Mapping[str, Any] | None = None, *, timeout: float = REQUEST_SECONDS
@@ -60,47 +65,55 @@ class Client:
         payload = None if body is None else json.dumps(body, ensure_ascii=False).encode()
         return self._send(method, path, payload, "application/json", timeout)
 
-    def bulk(self, path: str, lines: list[Mapping[str, Any]]) -> Any:
+    def bulk(self, path: str, lines: Sequence[Mapping[str, Any]]) -> Any:
         """Send lines of JSON, as ``_bulk`` wants them; errors as in ``request``."""
         payload = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines).encode()
         return self._send("POST", path, payload, "application/x-ndjson", REQUEST_SECONDS)
 
     def _send(self, method: str, path: str, payload: bytes | None, content_type: str, timeout: float) -> Any:
         headers = {"Accept": "application/json"} | ({"Content-Type": content_type} if payload is not None else {})
-        reused = getattr(self._local, "connection", None) is not None
+        reused = self._connection(timeout).sock is not None
         try:
             status, raw = self._exchange(method, path, payload, headers, timeout)
         except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError) as error:
-            self.close()
+            self._connection(timeout).close()
             # An idle connection that the server has closed says nothing about this request: once more, freshly.
             if not reused:
                 raise self._unreachable(method, path, error) from error
             status, raw = self._retry(method, path, payload, headers, timeout)
         except (OSError, http.client.HTTPException) as error:
-            self.close()
+            self._connection(timeout).close()
             raise self._unreachable(method, path, error) from error
         return self._read(method, path, status, raw)
 
-    def _retry(self, *request: Any) -> tuple[int, bytes]:
+    def _retry(
+        self, method: str, path: str, payload: bytes | None, headers: dict[str, str], timeout: float
+    ) -> tuple[int, bytes]:
         try:
-            return self._exchange(*request)
+            return self._exchange(method, path, payload, headers, timeout)
         except (OSError, http.client.HTTPException) as error:
-            self.close()
-            raise self._unreachable(request[0], request[1], error) from error
+            self._connection(timeout).close()
+            raise self._unreachable(method, path, error) from error
 
     def _exchange(
         self, method: str, path: str, payload: bytes | None, headers: dict[str, str], timeout: float
     ) -> tuple[int, bytes]:
+        connection = self._connection(timeout)
+        connection.request(method, path, body=payload, headers=headers)
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+
+    def _connection(self, timeout: float) -> http.client.HTTPConnection:
         connection: http.client.HTTPConnection | None = getattr(self._local, "connection", None)
         if connection is None:
             connection = http.client.HTTPConnection(self.host, self.port, timeout=timeout)
             self._local.connection = connection
+        if connection not in self._opened:
+            self._opened.append(connection)
         if connection.sock is not None:
             connection.sock.settimeout(timeout)
         connection.timeout = timeout
-        connection.request(method, path, body=payload, headers=headers)
-        answer = connection.getresponse()
-        return answer.status, answer.read()
+        return connection
 
     def _unreachable(self, method: str, path: str, error: Exception) -> Unreachable:
         words = one_line(str(error)) or type(error).__name__
@@ -128,8 +141,6 @@ class Client:
             plugins = self.request("GET", "/_cat/plugins?format=json", timeout=5)
         except (RemoteFailed, Unreachable):
             return False
-        finally:
-            self.close()
         return any(item.get("component") == "opensearch-ml" for item in plugins)
 
     def versions(self) -> dict[str, str]:
@@ -218,6 +229,23 @@ class Client:
         if group:
             with suppress(RemoteFailed):
                 self.request("DELETE", f"{ML}/model_groups/{group}")
+
+    def remove_named(self, name: str) -> None:
+        """Delete what a register request that did not end well left under its (unique) name."""
+        # What was written a moment ago is found only after a refresh.
+        with suppress(RemoteFailed):
+            self.request("POST", "/.plugins-ml-model*/_refresh")
+        named = {"filter": [{"term": {"name.keyword": name}}]}
+        # The chunks of an archive lie in the same index and carry the name too; deleting the model deletes them.
+        whole = {**named, "must_not": [{"exists": {"field": "chunk_number"}}]}
+        for hit in self._hits(f"{ML}/models/_search", whole):
+            self.remove(hit)
+        for hit in self._hits(f"{ML}/model_groups/_search", named):
+            self.request("DELETE", f"{ML}/model_groups/{hit}")
+
+    def _hits(self, path: str, conditions: Mapping[str, Any]) -> list[str]:
+        query = {"query": {"bool": conditions}, "_source": False}
+        return [str(hit["_id"]) for hit in self.request("POST", path, query)["hits"]["hits"]]
 
     def state(self, model_id: str) -> str:
         """Return the model's state, such as DEPLOYED."""

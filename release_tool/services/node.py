@@ -197,8 +197,7 @@ def status(*, env: Mapping[str, str]) -> NodeStatus:
     port = state.port or http_port(Path(state.folder))
     if port is None:
         return replace(facts, state="starting")
-    client = Client("127.0.0.1", port)
-    return replace(facts, state="up" if client.is_healthy() else "silent", url=f"http://127.0.0.1:{port}")
+    return replace(facts, state="up" if _healthy(port) else "silent", url=f"http://127.0.0.1:{port}")
 
 
 @contextmanager
@@ -344,7 +343,7 @@ def _spawned(cache: Path, state: NodeState, home: NodeHome, jdk: Jdk, *, env: Ma
 
 def _wait(cache: Path, state: NodeState, console: Console) -> Node:
     """Wait until the node answers, and write down where."""
-    if state.port is not None and Client("127.0.0.1", state.port).is_healthy():
+    if state.port is not None and _healthy(state.port):
         return _node(state, state.port)
     with console.step(f"Start OpenSearch {state.version}"):
         port, seconds = _healthy_port(state)
@@ -384,13 +383,18 @@ def _healthy_port(state: NodeState) -> tuple[int, float]:
                 hint="Run release-tool doctor; with a damaged cache delete its node folder and run again.",
             )
         port = http_port(folder)
-        if port is not None and Client("127.0.0.1", port).is_healthy():
+        if port is not None and _healthy(port):
             return port, _age_seconds(process)
         time.sleep(POLL_SECONDS)
     raise Unreachable(
         f"The server was not healthy after {START_SECONDS} s: {last_words(folder)}",
         hint="The machine may be too busy; run again.",
     )
+
+
+def _healthy(port: int) -> bool:
+    with Client("127.0.0.1", port) as client:
+        return client.is_healthy()
 
 
 def _age_seconds(process: ProcessId) -> float:
