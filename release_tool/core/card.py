@@ -149,7 +149,7 @@ def _uncomment(text: str) -> str:
 
 def _scalar(text: str) -> str | None:
     text = _uncomment(text)
-    quoted = re.fullmatch(r"'([^']*)'|\"([^\"\\]*)\"", text)
+    quoted = re.fullmatch(r"(?:'([^']*)'|\"([^\"\\]*)\")(?:[ \t]+#.*)?", text)
     if quoted:
         text = (quoted.group(1) or quoted.group(2) or "").strip()
     if text.lower() in ("null", "~") or len(text) > MAX_VALUE_CHARACTERS or not _PLAIN.fullmatch(text):

@@ -8,6 +8,7 @@ schema can gain optional fields within its version. ``encode_text`` is canonical
 from __future__ import annotations
 
 import json
+import sys
 import types
 from dataclasses import MISSING, fields, is_dataclass
 from enum import Enum
@@ -15,6 +16,9 @@ from functools import cache
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
+
+MAX_FLOAT = sys.float_info.max
+"""A larger integer would overflow where a float is wanted."""
 
 
 class DocumentFault(ValueError):
@@ -52,7 +56,10 @@ def decode_text(cls: type[T], text: str) -> T:
     """
     try:
         data = json.loads(text, object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
-    except json.JSONDecodeError as error:
+        json.dumps(data, ensure_ascii=False, allow_nan=False).encode()  # 1e999 and lone surrogates can't be written
+    except DocumentFault:
+        raise
+    except (ValueError, RecursionError) as error:  # also integers of more than 4,300 digits
         raise DocumentFault(f"not JSON: {error}") from error
     return decode(cls, data)
 
@@ -132,7 +139,7 @@ def _decode_dataclass(cls: type, data: Any, path: str) -> Any:
 
 
 def _decode_scalar(hint: Any, data: Any, path: str) -> Any:
-    if hint is float and isinstance(data, (int, float)) and not isinstance(data, bool):
+    if hint is float and isinstance(data, (int, float)) and not isinstance(data, bool) and abs(data) <= MAX_FLOAT:
         return float(data)
     if hint is int and isinstance(data, int) and not isinstance(data, bool):
         return data

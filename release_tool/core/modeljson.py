@@ -62,11 +62,18 @@ def parse(data: bytes, path: str) -> Any:
         raise bad(path, "it starts with a byte order mark")
 
     def constant(name: str) -> Any:
-        raise bad(path, f"{name} is no JSON number")
+        raise bad(path, f"{shown(name)} is no JSON number")
+
+    def real(text: str) -> float:
+        value = float(text)
+        return value if math.isfinite(value) else constant(text)
 
     try:
         value = json.loads(
-            data.decode("utf-8"), object_pairs_hook=lambda items: _unique(items, path), parse_constant=constant
+            data.decode("utf-8"),
+            object_pairs_hook=lambda items: _unique(items, path),
+            parse_constant=constant,
+            parse_float=real,
         )
         if b"\\u" in data:
             json.dumps(value, ensure_ascii=False).encode()  # a lone surrogate can't be written anywhere again
