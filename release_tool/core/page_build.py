@@ -183,11 +183,11 @@ def _compat_notices(given: Reviewed) -> list[Notice]:
     return [
         Notice(
             level=Level.ATTENTION,
-            title=f"{clip(row.artifact, 60)}: {row.verdict} on OpenSearch {row.versions}",
+            title=f"{row.artifact}: {row.verdict} on OpenSearch {row.versions}",
             text="; ".join(row.reasons) or "The plan names a version of this range as a target.",
         )
         for row in given.compat
-        if row.target and row.level is not Level.OK
+        if row.target and row.level in (Level.ATTENTION, Level.STOP)
     ]
 
 
@@ -208,7 +208,9 @@ def _groups(digest: str | None) -> tuple[str, ...]:
 
 def _sizes(given: Reviewed) -> Picture | None:
     bars = tuple(
-        SizeBar(label=artifact.id, size=given.bundles[artifact.id].archive.size, expected=artifact.expected_bytes)
+        SizeBar(
+            label=clip(artifact.id, 60), size=given.bundles[artifact.id].archive.size, expected=artifact.expected_bytes
+        )
         for artifact in given.plan.artifacts
     )
     if not bars:

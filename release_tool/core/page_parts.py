@@ -62,7 +62,7 @@ def licence_note(licence: LicenceFacts) -> str:
 def settings(plan: ReleasePlan) -> tuple[Fact, ...]:
     """Return how the model will be served and what the graph was made for."""
     facts = [
-        Fact(label="Made for OpenSearch", value=", ".join(plan.target_versions)),
+        Fact(label="Made for OpenSearch", value=clip(", ".join(plan.target_versions), 200)),
         Fact(label="Longest input", value=plural(plan.max_length, "token"), note="truncated beyond"),
         Fact(label="Attention", value=clip(plan.attention, 40)),
     ]

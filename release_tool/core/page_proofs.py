@@ -67,8 +67,8 @@ def proof_row(certificate: Certificate, proof: Proof) -> ProofRow:
     worst, limit, headroom, probe = _answers(proof) if answers_only(proof) else _worst(proof, tolerances)
     cosines = [item.cosine for item in proof.comparisons if item.cosine is not None]
     return ProofRow(
-        artifact=proof.artifact,
-        ring=proof.ring,
+        artifact=clip(proof.artifact, 60),
+        ring=clip(proof.ring, 40),
         ring_meaning=RING_MEANING.get(proof.ring, ""),
         level=level,
         sign=SIGN[level],
@@ -132,7 +132,7 @@ def shape_rows(certificate: Certificate, rings: tuple[str, ...]) -> tuple[ShapeR
         tokens = [item.tokens for item in every]
         span = f"{min(tokens):,}" if min(tokens) == max(tokens) else f"{min(tokens):,} to {max(tokens):,}"
         row = ShapeRow(
-            artifact=certificate.artifact,
+            artifact=clip(certificate.artifact, 60),
             shape=clip(shape, 60),
             probes=f"{len({item.probe for item in every}):,}",
             tokens=span,
@@ -178,7 +178,7 @@ def pictures(certificate: Certificate) -> tuple[Picture, ...]:
         )
     for proof in proofs:
         bars = tuple(
-            TokenBar(probe=item.probe, missing=item.missing or 0, extra=item.extra or 0)
+            TokenBar(probe=clip(item.probe, 80), missing=item.missing or 0, extra=item.extra or 0)
             for item in sorted(proof.comparisons, key=lambda one: (one.tokens, one.probe))
         )
         if any(bar.missing or bar.extra for bar in bars):
@@ -211,7 +211,7 @@ def _series(proof: Proof, tolerances: Tolerances) -> Series:
     for item in proof.comparisons:
         value = difference(item, proof.kind)
         reason = judge(item, proof.kind, proof.ring, tolerances)
-        where = f"{item.probe} ({item.shape}, {plural(item.tokens, 'token')}), {proof.ring}"
+        where = f"{clip(item.probe, 80)} ({clip(item.shape, 60)}, {plural(item.tokens, 'token')}), {proof.ring}"
         said = clip(reason[1], 300) if reason else f"{where}: {number_text(value or 0.0)}"
         points.append(
             Point(

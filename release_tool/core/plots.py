@@ -235,7 +235,7 @@ def _describe(series: tuple[Series, ...]) -> str:
         bad = sum(not point.ok for point in item.points)
         found = worst((item,))
         value = found[1].value if found else None
-        largest = f", the largest {number_text(value)} at {found[1].probe}" if found and value is not None else ""
+        largest = f", the largest {number_text(value)} at {found[1].probe[:40]}" if found and value is not None else ""
         count, limit = plural(len(item.points), "probe"), number_text(item.limit)
         lines.append(f"{item.ring}: {count}, {bad} outside, limit {limit}{largest}")
     return ". ".join(lines) + "."

@@ -12,12 +12,16 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from release_tool.core.escape import code, markdown, one_line, plain
+from release_tool.core.quantity import clip
 from release_tool.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from release_tool.core.page import Page
+
+MAX_VALUE_CHARACTERS = 800
+"""Longer than any value that a person reads; only config.json and the command are printed at length."""
 
 
 class Ready(str):
@@ -78,7 +82,7 @@ def _render(
 
 def _html_value(value: Any) -> Any:
     # SVG was escaped where it was made; jinja escapes the rest after this.
-    return value if hasattr(value, "__html__") else one_line(str(value))
+    return value if hasattr(value, "__html__") else clip(one_line(str(value)), MAX_VALUE_CHARACTERS)
 
 
 def _html_block(value: str) -> Any:
@@ -93,11 +97,11 @@ def _markdown_value(value: Any) -> str:
 
 
 def _cell(value: str) -> Ready:
-    return Ready(markdown(str(value)))
+    return Ready(markdown(clip(str(value), MAX_VALUE_CHARACTERS)))
 
 
 def _code(value: str) -> Ready:
-    return Ready(code(str(value)))
+    return Ready(code(clip(str(value), MAX_VALUE_CHARACTERS)))
 
 
 def _fence(value: str) -> Ready:

@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING
 from release_tool.core.bundle import Bundle, FileDigest, bundle_name
 from release_tool.core.certificate import Certificate, certificate_name
 from release_tool.core.page_build import Reviewed
+from release_tool.core.page_compat import compat_rows, unread_row
 from release_tool.core.page_parts import pretty_config
 from release_tool.core.plan import ReleasePlan
 from release_tool.core.review import blockers, make_review
 from release_tool.core.source import SourceSnapshot
 from release_tool.documents import file_sha256
-from release_tool.errors import IntegrityError
+from release_tool.errors import IntegrityError, ReleaseError
 from release_tool.packaged import packaged_probes
 
 if TYPE_CHECKING:
+    from release_tool.core.page import CompatRow
     from release_tool.core.plan import PlannedArtifact
     from release_tool.documents import WorkFolder
 
@@ -55,7 +57,28 @@ def read_release(work: WorkFolder) -> Reviewed:
         },
         review=make_review(plan, files, blockers(plan, certificates, shipped), ()),
         shipped_probes=shipped.sha256,
+        compat=tuple(
+            row
+            for artifact in plan.artifacts
+            for row in compat(work, plan, bundles[artifact.id], certificates.get(artifact.id))
+        ),
     )
+
+
+def compat(
+    work: WorkFolder, plan: ReleasePlan, bundle: Bundle, certificate: Certificate | None
+) -> tuple[CompatRow, ...]:
+    """Return on which versions an archive deploys: derived from its bytes, measured where a proof says so."""
+    from release_tool.archives.reading import operator_tables, read_archive
+    from release_tool.core.compat import summary, verdicts
+
+    try:
+        facts = read_archive(work.path(bundle.archive.path), work.path(bundle.config.path))
+    except ReleaseError as error:
+        return (unread_row(bundle.artifact, f"The archive can't be looked into: {error}"),)
+    proofs = certificate.proofs if certificate else ()
+    found = verdicts(facts, tables=operator_tables(), proofs=proofs)
+    return compat_rows(bundle.artifact, summary(found), plan.target_versions)
 
 
 def described(work: WorkFolder, name: str) -> FileDigest:

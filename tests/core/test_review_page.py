@@ -1,0 +1,364 @@
+"""The page: what it says first, and that no text of a model becomes a part of it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import fields, is_dataclass, replace
+from enum import Enum
+from html.parser import HTMLParser
+
+import pytest
+from markdown_it import MarkdownIt
+
+from release_tool.core.kinds import ModelKind
+from release_tool.core.page import CompatRow, Level
+from release_tool.core.page_build import make_page
+from release_tool.core.plan import LeftOut, LicenceFacts, RemoteCode
+from release_tool.core.render import render_html, render_markdown
+from release_tool.core.review import make_review
+from release_tool.documents import WorkFolder
+from release_tool.errors import UsageError
+from release_tool.packaged import packaged_probes, read_packaged
+from release_tool.steps.review_reading import read_release
+from tests.factories import make_artifact, make_facts, make_plan, make_request
+from tests.releases import one_changed, write_release
+
+HTML = read_packaged("templates/review.html.j2").decode()
+MARKDOWN = read_packaged("templates/review.md.j2").decode()
+ALLOWED_HREF = re.compile(r"#[a-z]+")
+
+HOSTILE = {
+    "script": "<script>alert(1)</script>",
+    "attribute": "\" onmouseover='x()' style=x a=\"",
+    "closing": "</td></tr></table></style></svg></title><img src=x onerror=y>",
+    "template": "{{ 7*7 }}{% for x in page %}{% endfor %}{# c #}",
+    "link": "[click](https://evil.example) ![i](https://evil.example/i.png) <https://evil.example>",
+    "lines": "a\n\n# heading\n\n- list\n```\nfence\n~~~\n| a | b |\n|---|---|\r\nx",
+    "pipes": "| a || b \\| c \\",
+    "backticks": "` `` ``` ````",
+    "command": "::error::x %0A::set-output name=a::b $(id) `id`",
+    "bidi": "abc\u202edcba\u2066x\u2069\u200b\ufeff\x1b[31m\x00",
+    "surrogate": "a\ud800b\udfff\uffff",
+    "long": "n" * 10_000,
+    "mention": "@everyone www.evil.example a@evil.example",
+}
+
+
+class Structure(HTMLParser):
+    """Collects elements with the names of their attributes, and what could act or lead away."""
+
+    VOID = frozenset({"meta", "br", "img", "link", "input"})
+
+    def __init__(self):
+        super().__init__(convert_charrefs=True)
+        self.shape = []
+        self.open = []
+        self.active = []
+        self.text = []
+
+    def handle_starttag(self, tag, attrs):
+        names = tuple(name for name, _ in attrs)
+        self.shape.append((tag, names))
+        given = dict(attrs)
+        if tag in {"script", "iframe", "object", "img", "link", "form", "base", "embed"}:
+            self.active.append(tag)
+        self.active += [name for name in names if name.startswith("on") or name in {"src", "style", "srcset"}]
+        if "href" in given and not ALLOWED_HREF.fullmatch(given["href"]):
+            self.active.append(given["href"])
+        if tag not in self.VOID and tag not in {"line", "circle", "polygon", "path", "rect"}:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.handle_starttag(tag, attrs)
+        if self.open and self.open[-1] == tag:
+            self.open.pop()
+
+    def handle_endtag(self, tag):
+        assert self.open, f"</{tag}> closes nothing"
+        assert self.open[-1] == tag, f"</{tag}> closes <{self.open[-1]}>"
+        self.open.pop()
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+    def handle_comment(self, data):
+        self.active.append(f"comment {data}")
+
+
+def structure(html):
+    parser = Structure()
+    parser.feed(html)
+    parser.close()
+    assert parser.open == []
+    return parser
+
+
+def markdown_shape(text):
+    """Return the block and inline tokens, without their text, as a renderer of tables and HTML sees them."""
+    parser = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
+    every = [each for token in parser.parse(text) for each in (token, *(token.children or ()))]
+    return [(each.type, each.tag) for each in every if each.type not in {"text", "softbreak", "text_special"}]
+
+
+KEPT = frozenset(
+    {"schema", "ring", "sha256", "archive_sha256", "answers_sha256", "probes_sha256", "shipped_probes", "origin"}
+)
+
+
+def poison(value, text, name=""):
+    """Return a document with ``text`` behind every string that a model, a card or a server could have written."""
+    if is_dataclass(value):
+        return replace(value, **{f.name: poison(getattr(value, f.name), text, f.name) for f in fields(value)})
+    if isinstance(value, tuple):
+        return tuple(poison(item, text, name) for item in value)
+    if isinstance(value, dict):
+        return {poison(key, text, "key"): poison(item, text, name) for key, item in value.items()}
+    if isinstance(value, str) and not isinstance(value, Enum) and name not in KEPT:
+        return value + text
+    return value
+
+
+@pytest.fixture(scope="module")
+def reviewed(tmp_path_factory):
+    """Return a release with something in every place of the page."""
+    folder = tmp_path_factory.mktemp("release")
+    facts = make_facts(
+        requested_revision="main",
+        licence=LicenceFacts(declared="cc-by-nc-4.0", listed=False),
+        remote_code=(RemoteCode(repo="acme/code", revision="d" * 40, path="modeling.py", digest="sha256:" + "e" * 64),),
+    )
+    plan = make_plan(
+        source=replace(facts, model=replace(facts.model, query_prefix="query: ", passage_prefix="passage: ")),
+        request=make_request(allow_pickle=True),
+        left_out=(LeftOut(id="onnx-int8", reason="nobody asked"),),
+        warnings=("The card says nothing about its language.",),
+        lineage={"base": "acme/base", "steps": 3},
+        replaces={"ml-models/x.zip": "0" * 64},
+        budgets={"seconds": 1.5},
+    )
+
+    def change(proof):
+        return replace(one_changed(proof, 2, error="refused: bad input"), note="a note", pinned=False)
+
+    def warn(bundle):
+        return replace(bundle, warnings=("float16 weights were loaded as float32",))
+
+    write_release(folder, plan=plan, rings=("runtime", "node"), change_proof=change, change_bundle=warn)
+    row = CompatRow(
+        artifact="onnx", versions="2.4 to 2.8", level=Level.STOP, sign="✕", verdict="refused", basis="derived",
+        reasons=("the opset is newer",), target=True,
+    )  # fmt: skip
+    return replace(read_release(WorkFolder(folder)), compat=(row,))
+
+
+def poisoned(reviewed, text):
+    """Return the same release with every string changed, keys of mappings alike."""
+    review = reviewed.review
+    changed = poison(replace(reviewed, review=None, compat=()), text, "")
+    compat = tuple(
+        replace(row, artifact=row.artifact + text[:60], reasons=(row.reasons[0] + text[:300],))
+        for row in reviewed.compat
+    )
+    reasons = tuple(reason + text for reason in review.reasons)
+    return replace(changed, review=replace(review, reasons=reasons, model_id=review.model_id + text), compat=compat)
+
+
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
+def test_hostile_text_gives_birth_to_no_element_and_no_attribute(reviewed, text):
+    plain, hostile = (structure(render_html(HTML, make_page(one))) for one in (reviewed, poisoned(reviewed, text)))
+    assert hostile.shape == plain.shape
+    assert hostile.active == plain.active == []
+
+
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
+def test_hostile_text_gives_birth_to_no_markdown(reviewed, text):
+    plain, hostile = (render_markdown(MARKDOWN, make_page(one)) for one in (reviewed, poisoned(reviewed, text)))
+    shape = [item for item in markdown_shape(hostile) if item != ("html_inline", "")]
+    assert shape == [item for item in markdown_shape(plain) if item != ("html_inline", "")]
+    inline = [c for t in MarkdownIt("commonmark", {"html": True}).parse(hostile) for c in t.children or ()]
+    assert {c.content for c in inline if c.type == "html_inline"} <= {"<!-- -->"}
+
+
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
+def test_nothing_invisible_and_nothing_endless_reaches_a_page(reviewed, text):
+    page = make_page(poisoned(reviewed, text))
+    for written in (render_html(HTML, page), render_markdown(MARKDOWN, page)):
+        written.encode()
+        assert not re.search("[\x00-\x08\x0b-\x1f\x7f\u200b\u202a-\u202e\u2066-\u2069\ufeff]", written)
+        # config.json alone is shown at length, folded away.
+        assert "n" * 1000 not in re.sub(r"<pre>.*?</pre>|```.*?```", "", written, flags=re.DOTALL)
+        assert "\n::" not in written
+
+
+def test_text_that_looks_like_a_template_is_not_one(reviewed):
+    written = render_html(HTML, make_page(poisoned(reviewed, "{{ 7*7 }}")))
+    assert "{{ 7*7 }}" in written
+    assert "49" not in re.findall(r"<h1>(.*?)</h1>", written)[0]
+
+
+def test_the_page_is_self_contained_and_forbids_everything_else(reviewed):
+    written = render_html(HTML, make_page(reviewed))
+    policy = re.search(r'Content-Security-Policy" content="([^"]*)"', written).group(1)
+    assert policy.startswith("default-src 'none'; style-src 'unsafe-inline'; img-src data:")
+    assert not re.search(r"(src|href)=\"(?!#)", written.replace('xmlns="http', ""))
+    assert "@import" not in written
+    assert "url(" not in written
+
+
+def test_everything_that_an_approver_asks_for_stands_in_both_pages(reviewed):
+    page = make_page(reviewed)
+    bundle = reviewed.bundles["onnx"]
+    parser = structure(render_html(HTML, page))
+    html = " ".join("".join(parser.text).split())
+    markdown = render_markdown(MARKDOWN, page).replace("\\", "")
+    for text in (
+        "acme/tiny", "1.0.0", "c" * 40, "cc-by-nc-4.0", "not accepted: publish will refuse", bundle.archive.sha256,
+        bundle.config.sha256, "nobody asked", "The card says nothing about its language.", "refused: bad input",
+        "float16 weights were loaded as float32", "2.4 to 2.8", "the opset is newer", "acme/base", "ml-models/x.zip",
+        "onnxruntime 1.16.3", "installed versions, not the server's own", "modeling.py", "reading such a file can run",
+        page.proofs[0].passed, f"{bundle.archive.size:,} bytes", "seconds",
+    ):  # fmt: skip
+        assert text in html, text
+        assert text in markdown, text
+
+
+def test_the_table_counts_the_probes_that_are_equal(reviewed):
+    row = make_page(reviewed).proofs[0]
+    total = len(packaged_probes().for_kind(ModelKind.DENSE))
+    assert total >= 64
+    assert row.passed == f"{total - 1} of {total}"
+    assert (row.verdict, row.worst, row.worst_probe) == ("differs", "refused", reviewed_probe(reviewed))
+    assert row.reasons == (
+        f"probe {row.worst_probe} (whitespace, 4 tokens): the runtime refused it: refused: bad input",
+    )
+
+
+def reviewed_probe(reviewed):
+    """Return the id of the probe that the fixture lets fail."""
+    return reviewed.certificates["onnx"].proofs[0].comparisons[2].probe
+
+
+def first_lines(reviewed):
+    page = make_page(reviewed)
+    body = structure(render_html(HTML, page)).text
+    seen = [text.strip() for text in body if text.strip()]
+    style_end = next(index for index, text in enumerate(seen) if text.startswith(":root"))
+    return seen[style_end + 1 : style_end + 3], render_markdown(MARKDOWN, page).splitlines()[0]
+
+
+def test_the_first_line_of_a_red_release_says_so_and_why(reviewed):
+    html, markdown = first_lines(reviewed)
+    assert html[1].startswith("NOT RELEASABLE: torch_script: ")
+    assert "refused" in html[1]
+    assert markdown.startswith("**NOT RELEASABLE")
+    assert "refused" in markdown
+    assert make_page(reviewed).digest is None
+
+
+def test_the_first_line_says_that_the_models_own_code_ran(reviewed):
+    html, markdown = first_lines(reviewed)
+    assert html[1].endswith("The oracle ran code that the model brings along.")
+    assert "brings along" in markdown
+
+
+def green(reviewed, **over):
+    """Return the release as if nothing were wrong, with the plan changed."""
+    facts = make_facts()
+    plan = make_plan(**{"source": facts, **over})
+    review = make_review(plan, reviewed.review.files, (), ())
+    certificates = {
+        name: replace(
+            one, plan=plan, proofs=tuple(replace(p, pinned=True, comparisons=p.comparisons[3:]) for p in one.proofs)
+        )
+        for name, one in reviewed.certificates.items()
+    }
+    bundles = {name: replace(one, warnings=()) for name, one in reviewed.bundles.items()}
+    return replace(reviewed, plan=plan, review=review, certificates=certificates, bundles=bundles, compat=())
+
+
+def test_a_release_without_a_fault_is_simply_ready(reviewed):
+    page = make_page(green(reviewed))
+    assert page.headline == "Ready for approval."
+    assert page.level is Level.OK
+    assert page.notices == ()
+    assert "".join(page.digest_groups) == page.digest
+
+
+def titles(reviewed):
+    return [notice.title for notice in make_page(reviewed).notices]
+
+
+def test_a_missing_node_and_versions_that_stood_in_are_said(reviewed):
+    given = green(reviewed)
+    alone = {
+        name: replace(one, proofs=tuple(replace(p, pinned=False) for p in one.proofs if p.ring == "runtime"))
+        for name, one in given.certificates.items()
+    }
+    page = make_page(replace(given, certificates=alone))
+    assert [notice.title for notice in page.notices] == ["Not served by a real node", "Versions not pinned"]
+    assert "torch_script, onnx" in page.notices[0].text
+    assert page.headline != "Ready for approval."
+
+
+def test_other_probes_than_the_shipped_ones_are_said(reviewed):
+    assert titles(replace(green(reviewed), shipped_probes="0" * 64)) == ["Other probes"]
+
+
+@pytest.mark.parametrize(
+    ("licence", "expected"),
+    [
+        (LicenceFacts(declared="mit", listed=True), []),
+        (LicenceFacts(declared=None, listed=False), ["Licence"]),
+        (LicenceFacts(declared="odd", listed=False), ["Licence"]),
+        (LicenceFacts(declared="odd", listed=False, accepted="odd"), []),
+        (LicenceFacts(declared="odd", listed=False, accepted="mit"), ["Licence"]),
+        (LicenceFacts(declared=None, listed=False, accepted="mit"), []),
+    ],
+)
+def test_a_licence_that_publish_would_refuse_is_said(reviewed, licence, expected):
+    assert titles(green(reviewed, source=make_facts(licence=licence))) == expected
+
+
+def test_a_target_version_that_refuses_the_archive_is_said(reviewed):
+    given = green(reviewed)
+    assert "onnx: refused on OpenSearch 2.4 to 2.8" in titles(replace(given, compat=reviewed.compat))
+    elsewhere = (replace(reviewed.compat[0], target=False),)
+    assert titles(replace(given, compat=elsewhere)) == []
+
+
+def test_notices_stand_gravest_first(reviewed):
+    order = list(Level)
+    levels = [order.index(notice.level) for notice in make_page(reviewed).notices]
+    assert levels == sorted(levels, reverse=True)
+
+
+def test_equal_documents_give_an_equal_page(reviewed):
+    once, twice = (render_html(HTML, make_page(reviewed)) for _ in range(2))
+    assert once == twice
+
+
+@pytest.mark.parametrize("template", ["{{ page.nothing }}", "{{ page.title", "{{ page.__class__.__mro__ }}", "{{ x }}"])
+def test_a_template_that_names_what_is_not_there_is_a_named_error(reviewed, template):
+    page = make_page(reviewed)
+    for render in (render_html, render_markdown):
+        with pytest.raises(UsageError, match="can't be rendered"):
+            render(template, page)
+
+
+def test_a_template_that_forgets_every_filter_still_escapes(reviewed):
+    page = make_page(poisoned(reviewed, "<b>*x*</b>"))
+    assert render_html("{{ page.title }}", page) == "acme/tiny&lt;b&gt;*x*&lt;/b&gt; 1.0.0&lt;b&gt;*x*&lt;/b&gt;\n"
+    assert "<b>" not in render_markdown("{{ page.title }}", page).replace("\\<b", "")
+
+
+@pytest.mark.parametrize("kind", [kind for kind in ModelKind if kind is not ModelKind.METRICS_CORRELATION])
+@pytest.mark.parametrize("rings", [("runtime",), ("runtime", "node", "legacy")])
+def test_every_kind_has_a_page(tmp_path, kind, rings):
+    plan = make_plan(kind, artifacts=(make_artifact(kind),))
+    write_release(tmp_path, kind, plan=plan, rings=rings)
+    page = make_page(read_release(WorkFolder(tmp_path)))
+    assert page.reasons == ()
+    assert structure(render_html(HTML, page)).active == []
+    assert {row.ring for row in page.proofs} == set(rings)
+    assert page.rings == rings
+    assert all(row.verdict == "equal within tolerance" for row in page.proofs)
