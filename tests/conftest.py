@@ -61,9 +61,8 @@ def repository():
 def hub(monkeypatch, tmp_path):
     """Run a model hub on loopback and point huggingface_hub at it, with an empty home and no token."""
     import huggingface_hub
-    from huggingface_hub import constants
-
     from hub.server import Hub
+    from huggingface_hub import constants
 
     for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_HUB_CACHE"):
         monkeypatch.delenv(name, raising=False)

@@ -8,7 +8,6 @@ import re
 import shutil
 import stat
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from release_tool.core.digest import CHUNK_BYTES, tree_digest
@@ -21,6 +20,7 @@ from release_tool.services.sources import Pinned, check_readable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 ORIGIN = "folder"
 
@@ -158,7 +158,10 @@ def _walk(root: Path, folder: Path, prefix: str, parents: tuple[Path, ...]) -> I
     try:
         names = sorted(entry.name for entry in folder.iterdir())
     except OSError as error:
-        raise SourceError(f"The folder {prefix or folder} can't be read: {error.strerror}.") from error
+        raise SourceError(
+            f"The folder {prefix or folder} can't be read: {error.strerror}.",
+            hint="Bring the folder back where it was planned, or run release-tool plan with the place it has now.",
+        ) from error
     for name in names:
         path = f"{prefix}{name}"
         if is_ignored(name):

@@ -196,7 +196,7 @@ class Download:
             if self.done and _range_start(response) != self.done:
                 # A server without ranges sends the whole file again.
                 self._start_over(stream)
-            for chunk in response.iter_raw(CHUNK_BYTES):
+            for chunk in response.iter_raw():
                 if self.done + len(chunk) > self.file.size:
                     stream.truncate(0)
                     raise damaged(self.file.path, self.file.digest, "more bytes than listed")

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from release_tool.core.plan import PlannedFile, RemoteCode
 from release_tool.errors import ModelNotFound, SourceError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from release_tool.core.plan import PlannedFile, RemoteCode
 
 MAX_READ_BYTES = 32 * 1024 * 1024
 """Bytes: ``read`` is for configuration, tokenizers and cards; weights are downloaded."""

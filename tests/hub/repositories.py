@@ -11,7 +11,7 @@ LFS_SUFFIXES = (".safetensors", ".bin", ".h5", ".onnx", ".msgpack", ".pt")
 
 def blob_sha1(data):
     """Return the id that git gives to a file's bytes."""
-    return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
+    return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
 
 
 def pointer(data):
@@ -41,7 +41,9 @@ class Repository:
         for path in remove:
             del tree[path]
         listing = "".join(f"{path} {blob_sha1(data)}\n" for path, data in sorted(tree.items()))
-        sha = hashlib.sha1(f"tree {listing}parent {parent}\n{len(self.commits)}".encode()).hexdigest()
+        sha = hashlib.sha1(
+            f"tree {listing}parent {parent}\n{len(self.commits)}".encode(), usedforsecurity=False
+        ).hexdigest()
         self.commits[sha] = tree
         self.branches[branch] = sha
         return sha
@@ -69,7 +71,12 @@ class Repository:
         files = {path: data for path, data in self.commits[sha].items() if path.startswith(start)}
         folders = {"/".join(path.split("/")[:n]) for path in files for n in range(1, path.count("/") + 1)}
         found = [
-            {"type": "directory", "oid": hashlib.sha1(name.encode()).hexdigest(), "size": 0, "path": name}
+            {
+                "type": "directory",
+                "oid": hashlib.sha1(name.encode(), usedforsecurity=False).hexdigest(),
+                "size": 0,
+                "path": name,
+            }
             for name in folders
             if name.startswith(start)
         ]
