@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 MAX_VALUE_CHARACTERS = 800
 """Longer than any value that a person reads; only config.json and the command are printed at length."""
 
+_OF_A_TEMPLATE = (TypeError, ValueError, ArithmeticError, LookupError, AttributeError, RecursionError)
+"""What the code of a template can raise beside jinja's own errors: ``1 + page.title``, an include."""
+
 
 class Ready(str):
     """Markdown that a filter has made: printed as it is."""
@@ -72,9 +75,9 @@ def _render(
     environment.filters.update(filters)
     try:
         text = environment.from_string(template).render(page=page)
-    except TemplateError as error:
+    except (TemplateError, *_OF_A_TEMPLATE) as error:
         raise UsageError(
-            f"The template {name} can't be rendered: {error}",
+            f"The template {name} can't be rendered: {one_line(str(error))[:300]}",
             hint=f"Correct templates/{name} of the repository, or remove it to use the packaged one.",
         ) from error
     return text.rstrip("\n") + "\n"

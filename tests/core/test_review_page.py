@@ -8,20 +8,32 @@ from enum import Enum
 from html.parser import HTMLParser
 
 import pytest
+from factories import (
+    make_artifact,
+    make_bundle,
+    make_comparison,
+    make_facts,
+    make_plan,
+    make_proof,
+    make_request,
+    make_source,
+    sha,
+)
 from markdown_it import MarkdownIt
+from releases import one_changed, write_release
 
+from release_tool.core.bundle import FileDigest
+from release_tool.core.certificate import fold
 from release_tool.core.kinds import ModelKind
 from release_tool.core.page import CompatRow, Level
-from release_tool.core.page_build import make_page
+from release_tool.core.page_build import Reviewed, make_page
 from release_tool.core.plan import LeftOut, LicenceFacts, RemoteCode
 from release_tool.core.render import render_html, render_markdown
-from release_tool.core.review import make_review
+from release_tool.core.review import blockers, make_review
 from release_tool.documents import WorkFolder
 from release_tool.errors import UsageError
 from release_tool.packaged import packaged_probes, read_packaged
 from release_tool.steps.review_reading import read_release
-from tests.factories import make_artifact, make_facts, make_plan, make_request
-from tests.releases import one_changed, write_release
 
 HTML = read_packaged("templates/review.html.j2").decode()
 MARKDOWN = read_packaged("templates/review.md.j2").decode()
@@ -362,3 +374,63 @@ def test_every_kind_has_a_page(tmp_path, kind, rings):
     assert {row.ring for row in page.proofs} == set(rings)
     assert page.rings == rings
     assert all(row.verdict == "equal within tolerance" for row in page.proofs)
+
+
+SHAPES = (
+    ("empty", "empty", 2),
+    ("one-1", "one-token", 3),
+    ("cjk-1", "cjk", 41),
+    ("len-200", "long", 200),
+    ("cut-1", "cut", 512),
+)
+
+
+def shown(verdict):
+    """Return a small release with everything on it, apart from what other parts of the project may change."""
+    kind = ModelKind.SPARSE
+    plan = make_plan(
+        kind,
+        artifacts=(make_artifact(kind),),
+        left_out=(LeftOut(id="onnx", reason="the model has a Dense module"),),
+        warnings=("The card names no language.",),
+    )
+    files = tuple(
+        FileDigest(path=name, size=900 * 7**index, sha256=sha(str(index)))
+        for index, name in enumerate(("archives/acme_tiny-1.0.0-torch_script.zip", "plan.json", "source.json"))
+    )
+    rows = [
+        make_comparison(kind, probe=probe, shape=shape, tokens=tokens, tokens_reference=tokens, max_abs=1.3e-7 * tokens)
+        for probe, shape, tokens in SHAPES
+    ]
+    bad = [*rows[:3], replace(rows[3], missing=2, extra=1), replace(rows[4], error="refused")]
+    proofs = (
+        make_proof(kind, "runtime", comparisons=(replace(rows[0], max_abs=0.0), *rows[1:])),
+        make_proof(kind, "node", comparisons=tuple(bad if verdict == "red" else rows), pinned=False),
+    )
+    bundle = make_bundle(kind)
+    certificate = fold(plan, make_source(), bundle, proofs, {})
+    reasons = blockers(plan, {"torch_script": certificate}, packaged_probes())
+    known = {"artifact": "torch_script", "target": True, "reasons": ()}
+    compat = (
+        CompatRow(**known, versions="3.0 - 3.9", level=Level.OK, sign="✓", verdict="deploys", basis="measured"),
+        CompatRow(**known, versions="2.19", level=Level.ATTENTION, sign="!", verdict="unknown", basis="unknown"),
+    )
+    return Reviewed(
+        plan=plan,
+        source=make_source(),
+        bundles={"torch_script": bundle},
+        certificates={"torch_script": certificate},
+        configs={"torch_script": '{\n  "name": "huggingface/acme/tiny"\n}'},
+        review=make_review(plan, files, reasons, ()),
+        compat=compat,
+        shipped_probes=proofs[0].probes_sha256,
+    )
+
+
+@pytest.mark.parametrize("verdict", ["green", "red"])
+def test_the_page_is_the_one_that_was_looked_at(golden, verdict):
+    """The files of tests/golden were looked at in a browser, light and dark; look again when they change."""
+    page = make_page(shown(verdict))
+    assert (page.digest is None) == (verdict == "red")
+    golden(f"review-{verdict}.html", render_html(HTML, page))
+    golden(f"review-{verdict}.md", render_markdown(MARKDOWN, page))
