@@ -112,7 +112,7 @@ class Worker:
 
 def start(name: str, module: str, arguments: Sequence[str], *, debug: bool = False) -> Worker:
     """Start ``python -m module`` as a child; its stderr is ours, its stdout carries events."""
-    command = [sys.executable, "-m", module, *arguments]
+    command = [sys.executable, "-P", "-m", module, *arguments]
     env = clean_environment(os.environ)
     if debug:
         env["RELEASE_TOOL_DEBUG"] = "1"
