@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,15 @@ ALLOWED_SKIP = "node:"
 def pytest_addoption(parser):
     """Let a person accept what changed in the files of tests/golden."""
     parser.addoption("--update-goldens", action="store_true", help="Write the files of tests/golden anew.")
+
+
+def pytest_configure(config):
+    """Refuse to test the checkout where scripts/test says that the package was built and installed."""
+    if os.environ.get("RELEASE_TOOL_TEST_INSTALLED"):
+        import release_tool
+
+        if not Path(release_tool.__file__).resolve().is_relative_to(Path(sys.prefix).resolve()):
+            raise pytest.UsageError(f"The tests would see {release_tool.__file__}, which is not the installed package.")
 
 
 def pytest_collection_modifyitems(items):

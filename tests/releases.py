@@ -9,6 +9,8 @@ import zipfile
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from factories import make_bundle, make_comparison, make_plan, make_proof, make_source
+
 from release_tool.core.bundle import Bundle, FileDigest, bundle_name
 from release_tool.core.certificate import Certificate, certificate_name, fold
 from release_tool.core.digest import sha256_bytes
@@ -16,7 +18,6 @@ from release_tool.core.kinds import ModelKind
 from release_tool.core.proof import Proof, proof_name
 from release_tool.documents import WorkFolder, write_atomic
 from release_tool.packaged import packaged_probes
-from tests.factories import make_bundle, make_comparison, make_plan, make_proof, make_source
 
 if TYPE_CHECKING:
     from pathlib import Path

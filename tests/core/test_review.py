@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from factories import make_bundle, make_plan, make_proof, make_source
 from hypothesis import given
 from hypothesis import strategies as st
+from releases import comparisons
 
 from release_tool.core.bundle import FileDigest
 from release_tool.core.certificate import fold
@@ -15,8 +17,6 @@ from release_tool.core.digest import sha256_bytes
 from release_tool.core.kinds import ModelKind
 from release_tool.core.review import Review, blockers, digest, make_review, manifest_text, unanswered
 from release_tool.packaged import packaged_probes
-from tests.factories import make_bundle, make_plan, make_proof, make_source
-from tests.releases import comparisons
 
 SHIPPED = packaged_probes()
 paths = st.from_regex(r"[a-z][a-z0-9_./-]{0,30}", fullmatch=True)

@@ -11,15 +11,15 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from tiny_models import FAMILIES, make
+from work_folders import make_work
 
 from release_tool.core.bundle import Bundle, bundle_name
 from release_tool.core.kinds import Format, ModelKind
 from release_tool.documents import WorkFolder
 from release_tool.errors import ExportError, ReleaseError, UnsupportedModel, ValidationFailed
-from release_tool.models.export import export
 from release_tool.models.deprecations import deprecated_writers
-from tests.tiny_models import FAMILIES, make
-from tests.work_folders import make_work
+from release_tool.models.export import export
 
 LENGTHS = (3, 17, 64)
 TOLERANCE = 2e-5
