@@ -18,6 +18,7 @@ import click
 
 from release_tool import __version__
 from release_tool.console import Console
+from release_tool.core.escape import log_text
 from release_tool.errors import ReleaseError
 
 if TYPE_CHECKING:
@@ -139,7 +140,7 @@ def run(argv: Sequence[str] | None = None) -> int:  # noqa: PLR0911 - one way ou
         result: Any = cli.main(args=arguments, prog_name="release-tool", standalone_mode=False)
     except ReleaseError as error:
         if debug:
-            traceback.print_exc()
+            console.line(log_text(traceback.format_exc()))
         console.error(str(error), error.hint, title=type(error).__name__)
         return error.exit_code
     except click.exceptions.Exit as exit_:
@@ -155,7 +156,7 @@ def run(argv: Sequence[str] | None = None) -> int:  # noqa: PLR0911 - one way ou
         return 130
     except OSError as error:
         if debug:
-            traceback.print_exc()
+            console.line(log_text(traceback.format_exc()))
         from release_tool.documents import NO_SPACE_ERRNO
 
         full = error.errno == NO_SPACE_ERRNO
@@ -163,7 +164,7 @@ def run(argv: Sequence[str] | None = None) -> int:  # noqa: PLR0911 - one way ou
         console.error(what, "Free space and run again." if full else "Check the path and its permissions.")
         return 12
     except Exception:  # noqa: BLE001 - the boundary: a defect of ours, said so
-        traceback.print_exc()
+        console.line(log_text(traceback.format_exc()))
         console.error("This is a defect of release-tool.", "Please report the trace above.", title="Defect")
         return 1
     return result if isinstance(result, int) else 0

@@ -12,7 +12,7 @@ import time
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING
 
-from release_tool.core.escape import annotation, annotation_property, plain
+from release_tool.core.escape import annotation, annotation_property, log_text, plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -46,24 +46,24 @@ class Console:
     def info(self, text: str) -> None:
         """Say what happens; silent with -q."""
         if self.verbosity >= 0:
-            self.line(plain(text))
+            self.line(log_text(text))
 
     def debug(self, text: str) -> None:
         """Say more; only with -v."""
         if self.verbosity > 0:
-            self.line(self._paint(plain(text), "2"))
+            self.line(self._paint(log_text(text), "2"))
 
     def warning(self, text: str, *, title: str = "release-tool") -> None:
         """Warn; an annotation under Actions."""
         if self.actions:
             self.line(f"::warning title={annotation_property(title)}::{annotation(text)}")
         else:
-            self.line(self._paint("warning: ", "33") + plain(text))
+            self.line(self._paint("warning: ", "33") + log_text(text))
 
     def error(self, text: str, hint: str, *, title: str = "release-tool") -> None:
         """Print an error and its hint; an annotation under Actions too."""
-        self.line(self._paint("error: ", "31;1") + plain(text))
-        self.line(self._paint("hint: ", "36") + plain(hint))
+        self.line(self._paint("error: ", "31;1") + log_text(text))
+        self.line(self._paint("hint: ", "36") + log_text(hint))
         if self.actions:
             self.line(f"::error title={annotation_property(title)}::{annotation(text)} {annotation(hint)}")
 
@@ -74,7 +74,7 @@ class Console:
         if self.actions:
             self.line(f"::group::{annotation(title)}")
         elif self.verbosity >= 0:
-            self.line(self._paint(plain(title), "1"))
+            self.line(self._paint(log_text(title), "1"))
         try:
             yield
         finally:

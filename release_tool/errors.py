@@ -139,12 +139,14 @@ class PublishError(ReleaseError):
     """The bucket refused, or only a part was sent."""
 
     exit_code = 8
+    default_hint = "Run again: what is already there is kept and checked."
 
 
 class RecordError(ReleaseError):
     """The ledger or the changelog can't be read, or they disagree."""
 
     exit_code = 9
+    default_hint = "Repair the file and the line named."
 
 
 class RemoteFailed(ReleaseError):

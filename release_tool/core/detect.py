@@ -124,7 +124,7 @@ def _idf_path(layout: Layout, paths: set[str]) -> str | None:
     static = next((module for module in layout.all if module.name in ("SparseStaticEmbedding", "IDF")), None)
     candidates = ["idf.json"]
     if static:
-        candidates = [static.file("idf.json"), "idf.json", static.file("model.safetensors")]
+        candidates += [static.file("idf.json"), static.file("model.safetensors")]
     return next((path for path in candidates if path in paths), None)
 
 

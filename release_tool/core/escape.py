@@ -16,6 +16,7 @@ _CONTROL = re.compile(
 """Control characters, the invisible ones that reorder or hide text, and what UTF-8 or XML can't hold (lone
 surrogates come out of JSON's own escapes); tab and newline are handled apart."""
 
+_COMMAND_START = re.compile(r"^(\s*)::", re.MULTILINE)
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()<>#+!|~$&:@-])")
 _WWW = re.compile(r"(www)\.", re.IGNORECASE)
 _LINE_START = re.compile(r"^(\d*)([.)=])")
@@ -27,6 +28,16 @@ DESCRIPTION_FORBIDDEN = re.compile(r"[^\w\s.,!?():@\-/'\"]", re.UNICODE)
 def plain(text: str) -> str:
     """Return text for a terminal: no escape sequences, no overwriting of lines; newlines stay."""
     return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text.replace("\r\n", "\n"))
+
+
+def log_text(text: str) -> str:
+    """Return text for a log that GitHub Actions may read: no line of it is a command to the runner.
+
+    The runner obeys ``::command::`` at the start of a line, white space before it ignored, and ``##[command]``
+    anywhere in one, on stdout and stderr alike.
+    """
+    shown = _COMMAND_START.sub(r"\1: :", plain(text))
+    return shown.replace("##[", "## [")
 
 
 def one_line(text: str) -> str:

@@ -17,6 +17,6 @@ def emit(context: Context, text: str, data: Any) -> None:
 
         click.echo(encode_text(data), nl=False)
     else:
-        from release_tool.core.escape import plain
+        from release_tool.core.escape import log_text
 
-        click.echo(plain(text))
+        click.echo(log_text(text))

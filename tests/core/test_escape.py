@@ -15,6 +15,7 @@ from release_tool.core.escape import (
     annotation_property,
     code,
     html_text,
+    log_text,
     markdown,
     one_line,
     plain,
@@ -85,6 +86,13 @@ def test_an_annotation_is_one_command_and_parses_back(text):
     assert len(shown.splitlines()) <= 1
     back = shown.replace("%0A", "\n").replace("%0D", "\r").replace("%25", "%")
     assert back == plain(text) or "\r" in text
+
+
+@given(ANY | st.text(st.sampled_from(":# [\n\r\u2028x"), max_size=30))
+def test_no_line_of_a_log_is_a_command_to_the_runner(text):
+    for line in re.split(r"[\r\n\u0085\u2028\u2029]", log_text(text)):
+        assert not line.lstrip().startswith("::")
+        assert "##[" not in line
 
 
 @given(ANY)
