@@ -9,7 +9,6 @@ computed from the parts.
 from __future__ import annotations
 
 import hashlib
-import os
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -40,22 +39,6 @@ class Blob:
 def from_bytes(data: bytes) -> Blob:
     """Return a blob of bytes held in memory."""
     return Blob(len(data), zlib.crc32(data), lambda: iter((data,)))
-
-
-def measured(size: int, chunks: Callable[[], Iterator[bytes | memoryview]]) -> Blob:
-    """Return a blob after one pass over its bytes for the crc.
-
-    Raises:
-        ValueError: the chunks are not ``size`` bytes.
-    """
-    crc = 0
-    seen = 0
-    for chunk in chunks():
-        crc = zlib.crc32(chunk, crc)
-        seen += len(chunk)
-    if seen != size:
-        raise ValueError(f"expected {size} bytes, the chunks hold {seen}")
-    return Blob(size, crc, chunks)
 
 
 def join(parts: Iterable[Blob]) -> Blob:
@@ -116,7 +99,8 @@ def write(blob: Blob, path: Path, advance: Callable[[int], None] | None = None) 
     """Write a blob to a file that appears whole or not at all; return its sha256 in lower-case hex.
 
     The digest is computed in a second thread while the bytes are written. ``path`` gets a ``.part`` sibling until all
-    is on the disk; a killed run leaves only that, and the next one overwrites it.
+    is written; a killed run leaves only that, and the next one overwrites it. There is no fsync: whoever uses the file
+    checks its digest first, and waiting for the disk costs more than making the archive.
 
     Raises:
         OSError: the disk refuses; the part is removed.
@@ -126,20 +110,14 @@ def write(blob: Blob, path: Path, advance: Callable[[int], None] | None = None) 
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with part.open("wb", buffering=0) as stream, ThreadPoolExecutor(1) as hasher:
-            pending = None
             for chunk in _even(blob.chunks()):
-                following = hasher.submit(digest.update, chunk)
+                hashed = hasher.submit(digest.update, chunk)
                 view = memoryview(chunk)
-                while view:  # a raw write may take fewer bytes than it was given
+                while len(view):  # a raw write may take fewer bytes than it was given
                     view = view[stream.write(view) :]
-                if pending is not None:
-                    pending.result()
-                pending = following
+                hashed.result()  # before the next chunk: the source may give this one's memory back
                 if advance is not None:
                     advance(len(chunk))
-            if pending is not None:
-                pending.result()
-            os.fsync(stream.fileno())
         part.replace(path)
     except BaseException:
         part.unlink(missing_ok=True)

@@ -127,6 +127,7 @@ def _torchscript(
 ) -> ModelFile:
     with traceable_attention():
         traced = torchscript.trace(graph, example)
+    job.weights.rest()
     return ModelFile(
         blob=torchscript.layout(traced, job.weights),
         inputs=inputs,
@@ -146,6 +147,7 @@ def _onnx(
     with traceable_attention():
         model = onnx_writer.export(graph, example, inputs, (output,), axes)
     job.loaded.model.set_attn_implementation(job.loaded.attention)
+    job.weights.rest()
     return ModelFile(
         blob=onnx_writer.layout(model, graph, inputs, job.weights),
         inputs=inputs,

@@ -13,17 +13,19 @@ import io
 import pickletools
 import struct
 import zipfile
+import zlib
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from release_tool.errors import ExportError
-from release_tool.models.blobs import Blob, from_bytes, measured
+from release_tool.models.blobs import Blob, from_bytes
 from release_tool.models.deprecations import deprecated_writers
+from release_tool.models.paging import MappedWeights
 from release_tool.models.stored_zip import stored_zip
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 ROOT = "archive"
 SERIALIZATION_ID = b"0" * 40
@@ -31,7 +33,7 @@ SERIALIZATION_ID = b"0" * 40
 DROPPED = (".data/serialization_id", "traced_inputs")
 """Records that say how the file came about: the id, and the tensors it was traced with."""
 TENSOR_ALIGNMENT = 64
-FINITE_CHUNK = 2 << 20
+CHUNK_ELEMENTS = 2 << 20
 """Elements: about 8 MB, so that the test for NaN and the crc share the cache."""
 
 
@@ -176,9 +178,9 @@ def _storage_key(operators: list[tuple[Any, Any, Any]], index: int) -> str:
 class Weights:
     """Blobs of a model's tensors; each is read once for its crc, and is known to be finite afterwards."""
 
-    def __init__(self, advance: Callable[[int], None] | None = None) -> None:
+    def __init__(self) -> None:
         self._known: dict[tuple[Any, ...], Blob] = {}
-        self._advance = advance
+        self._mapped: MappedWeights | None = None
 
     def blob(self, tensor: torch.Tensor, *, transposed: bool = False) -> Blob:
         """Return the bytes of a tensor (or of its transpose) in row-major order.
@@ -188,19 +190,44 @@ class Weights:
         """
         key = (tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype, transposed)
         if key not in self._known:
-            size = tensor.numel() * tensor.element_size()
-            self._known[key] = measured(size, lambda: _tensor_chunks(tensor, transposed=transposed))
+            crc = 0
+            for chunk in self._chunks(tensor, transposed=transposed):
+                _refuse_infinite(chunk, tensor)
+                crc = zlib.crc32(_bytes(chunk), crc)
+            self._known[key] = Blob(
+                tensor.numel() * tensor.element_size(),
+                crc,
+                lambda: (_bytes(chunk) for chunk in self._chunks(tensor, transposed=transposed)),
+            )
         return self._known[key]
 
+    def rest(self) -> None:
+        """Give back the memory of weights that are mapped from their file; called when a trace is done."""
+        self._mapped = MappedWeights()
+        self._mapped.give_back_all()
 
-def _tensor_chunks(tensor: torch.Tensor, *, transposed: bool) -> Iterator[memoryview]:
-    plain = tensor.detach()
-    flat = (plain.t() if transposed else plain).contiguous().reshape(-1)
-    for start in range(0, flat.numel(), FINITE_CHUNK):
-        chunk = flat[start : start + FINITE_CHUNK]
-        if chunk.is_floating_point() and not bool(torch.isfinite(chunk).all()):
-            raise ExportError(
-                f"A weight of shape {tuple(tensor.shape)} holds NaN or infinite numbers.",
-                hint="The model is broken at its source: it can't be released.",
-            )
-        yield memoryview(chunk.numpy()).cast("B")
+    def _chunks(self, tensor: torch.Tensor, *, transposed: bool) -> Iterator[torch.Tensor]:
+        plain = tensor.detach()
+        flat = (plain.t() if transposed else plain).contiguous().reshape(-1)
+        for start in range(0, flat.numel(), CHUNK_ELEMENTS):
+            chunk = flat[start : start + CHUNK_ELEMENTS]
+            yield chunk
+            if self._mapped is not None:  # whoever still reads it gets the same bytes from the file again
+                self._mapped.give_back(chunk.data_ptr(), chunk.numel() * chunk.element_size())
+        if self._mapped is not None and transposed:
+            self._mapped.give_back(plain.data_ptr(), plain.numel() * plain.element_size())
+
+
+def _bytes(chunk: torch.Tensor) -> memoryview:
+    return memoryview(chunk.numpy()).cast("B")
+
+
+def _refuse_infinite(chunk: torch.Tensor, tensor: torch.Tensor) -> None:
+    if not chunk.is_floating_point():
+        return
+    low, high = torch.aminmax(chunk)  # NaN comes through both
+    if not (torch.isfinite(low) and torch.isfinite(high)):
+        raise ExportError(
+            f"A weight of shape {tuple(tensor.shape)} holds NaN or infinite numbers.",
+            hint="The model is broken at its source: it can't be released.",
+        )

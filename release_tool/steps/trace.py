@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from release_tool.steps import emit
-from release_tool.steps.options import request_options
+from release_tool.steps.options import collect_inputs, request_options
 
 if TYPE_CHECKING:
     from release_tool.cli import Context
@@ -18,53 +18,55 @@ if TYPE_CHECKING:
     from release_tool.workers import Worker
 
 
-@click.command(short_help="Write one archive an artifact of the plan.")
+HELP = """Write one archive an artifact of the plan.
+
+With MODEL (a hub id or a folder) it plans and fetches first; without, it goes on from the plan in the work folder.
+
+\b
+Examples:
+  release-tool trace sentence-transformers/all-MiniLM-L6-v2 --version 1.0.0
+  release-tool trace ./my-model --kind sparse --version 1.0.0
+  release-tool trace --artifact onnx
+"""
+
+
+@click.command(help=HELP, short_help="Write one archive an artifact of the plan.")
 @click.argument("model", required=False)
-@request_options(required=False)
+@request_options
 @click.option("--artifact", "artifacts", multiple=True, metavar="ID", help="Only this artifact; may be repeated.")
-@click.option("--answers/--no-answers", default=True, show_default=True,
-              help="Let the oracle answer the probes beside the export, for validate.")  # fmt: skip
+@click.option(
+    "--answers/--no-answers",
+    default=True,
+    show_default=True,
+    help="Let the oracle answer the probes beside the export, for validate.",
+)
 @click.option("--again", is_flag=True, help="Make archives again that are there already.")
-@click.pass_obj
+@click.pass_context
 def command(
-    context: Context, model: str | None, artifacts: tuple[str, ...], *, answers: bool, again: bool, **inputs: Any
+    ctx: click.Context,
+    /,
+    model: str | None,
+    *,
+    artifacts: tuple[str, ...],
+    answers: bool,
+    again: bool,
+    **options: Any,
 ) -> None:
-    """Write one archive an artifact of the plan.
-
-    With MODEL (a hub id or a folder) it plans and fetches first; without, it goes on from the plan in the work folder.
-
-    \b
-    Examples:
-      release-tool trace sentence-transformers/all-MiniLM-L6-v2 --version 1.0.0
-      release-tool trace ./my-model --kind sparse --version 1.0.0
-      release-tool trace --artifact onnx
-    """
-    if model is not None:
+    """See HELP."""
+    context: Context = ctx.obj
+    inputs = collect_inputs(model, options)
+    if inputs:
         from release_tool.steps.fetch import run_fetch
         from release_tool.steps.plan import plan_release
 
-        plan_release(context, model=model, **inputs)
+        plan_release(context, inputs)
         run_fetch(context)
-    elif any(value not in (None, (), False) for value in given_flags()):
-        from release_tool.errors import UsageError
-
-        raise UsageError(
-            "Flags of a request were given without a MODEL.", hint="Name the MODEL, or run release-tool plan first."
-        )
     bundles = run_trace(context, artifacts=artifacts, answers=answers, again=again)
     lines = [
         f"{context.work / bundle.archive.path}  {bundle.archive.size:,} bytes  sha256:{bundle.archive.sha256}"
         for bundle in bundles
     ]
     emit(context, "\n".join(lines), bundles)
-
-
-def given_flags() -> list[Any]:
-    """Return the values of request flags that came from the command line, not from defaults."""
-    ctx = click.get_current_context()
-    own = {"model", "artifacts", "answers", "again"}
-    source = click.core.ParameterSource.COMMANDLINE
-    return [value for name, value in ctx.params.items() if name not in own and ctx.get_parameter_source(name) is source]
 
 
 @dataclass(frozen=True, slots=True)
