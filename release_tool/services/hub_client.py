@@ -242,6 +242,7 @@ def _origin(url: str) -> tuple[str, str]:
 def _library() -> Any:
     try:
         import huggingface_hub
+        import huggingface_hub.constants  # the package loads its parts on demand, this one not by name
         import huggingface_hub.utils
     except ImportError as error:
         raise MissingExtra("trace", "huggingface_hub") from error

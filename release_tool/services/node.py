@@ -165,6 +165,13 @@ def up(console: Console, *, env: Mapping[str, str], version: str | None = None, 
         raise
 
 
+def make_ready(console: Console, *, env: Mapping[str, str], version: str | None = None) -> NodeHome:
+    """Get and prepare a node without starting it; errors as in ``up``."""
+    name, pins = pins_of(version)
+    jdk = find_jdk(env, minimum=pins.java, for_others=server_user() is not None)
+    return prepare(cache_folder(env), name, pins, jdk, console, env=env)
+
+
 def down(*, env: Mapping[str, str]) -> bool:
     """End the node and delete its folder; return False when there was none.
 

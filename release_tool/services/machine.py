@@ -1,0 +1,227 @@
+"""Look what this machine can do: one check a part, each with what was found and what would help.
+
+Nothing is started, made or downloaded; a check never raises. ``required`` marks what ``trace`` and ``validate`` can't
+do without; the rest is said, because it limits what can be proven.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import shutil
+import sys
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from release_tool.core.escape import one_line
+from release_tool.errors import ReleaseError, Unreachable
+from release_tool.services.cache import cache_folder
+from release_tool.services.jdk import find_jdk, find_maven
+from release_tool.services.node import MIN_MEMORY_BYTES, status
+from release_tool.services.node_home import MIN_DISK_BYTES, check_platform, is_prepared
+from release_tool.services.node_pins import pins_of
+from release_tool.services.node_process import run_parent, server_user
+from release_tool.services.processes import available_memory
+from release_tool.services.runtime_env import RUNTIME_PACKAGES, find_python, pinned_versions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+FIRST_PYTHON, AFTER_PYTHON = (3, 11), (3, 14)
+
+TRACE_PACKAGES: dict[str, str] = {
+    "torch": "2.13",
+    "transformers": "5.23",
+    "sentence-transformers": "6.2",
+    "onnx": "1.23",
+    "onnxruntime": "1.31",
+    "huggingface-hub": "2.4",
+    "safetensors": "0.8",
+    "tokenizers": "0.23",
+    "sentencepiece": "0.2",
+    "protobuf": "7",
+    "numpy": "2",
+}
+"""Package → oldest version; the extra ``trace`` of setup.cfg (a test compares them)."""
+
+TRACE_MEMORY_BYTES = 2 * 1000**3
+"""A small model was seen to need 1.2 GB while it is exported, importing torch included."""
+TRACE_DISK_BYTES = 1000**3
+
+
+class Level(StrEnum):
+    """What a check means."""
+
+    OK = "ok"
+    NOTE = "note"
+    """Something can't be done here; trace and validate can."""
+    MISSING = "missing"
+    """trace or validate can't be done here."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One part of the machine."""
+
+    name: str
+    level: Level
+    found: str
+    hint: str | None = None
+
+
+def look(work: Path, env: Mapping[str, str]) -> tuple[Check, ...]:
+    """Return all checks, in the order in which a release meets them."""
+    return (
+        _python(),
+        *_packages(),
+        _runtime(env),
+        _memory(),
+        _disk(work),
+        _hub(env),
+        *_node(env),
+    )
+
+
+def _python() -> Check:
+    here = sys.version_info[:3]
+    fits = FIRST_PYTHON <= here[:2] < AFTER_PYTHON
+    return Check(
+        name="python",
+        level=Level.OK if fits else Level.MISSING,
+        found=".".join(map(str, here)),
+        hint=None if fits else "Use Python 3.11, 3.12 or 3.13.",
+    )
+
+
+def _packages() -> Iterator[Check]:
+    install = "Install the extra: pip install 'release-tool[trace]'"
+    for package, oldest in TRACE_PACKAGES.items():
+        try:
+            found = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            yield Check(name=package, level=Level.MISSING, found="not installed", hint=install)
+            continue
+        old = numbers(found) < numbers(oldest)
+        yield Check(
+            name=package,
+            level=Level.MISSING if old else Level.OK,
+            found=f"{found}, older than {oldest}" if old else found,
+            hint=install if old else None,
+        )
+
+
+def numbers(version: str) -> tuple[int, ...]:
+    """Return the leading numbers of a version: 2.13.0+cu130 → (2, 13, 0)."""
+    parts = []
+    for part in version.partition("+")[0].split("."):
+        digits = part[: len(part) - len(part.lstrip("0123456789"))]
+        if not digits:
+            break
+        parts.append(int(digits))
+    return tuple(parts)
+
+
+def _runtime(env: Mapping[str, str]) -> Check:
+    wanted = pinned_versions("runtime", RUNTIME_PACKAGES)
+    listed = ", ".join(f"{name} {version}" for name, version in wanted.items())
+    for note in (cache_folder(env) / "environments").glob("runtime-*/complete.json"):
+        try:
+            if json.loads(note.read_text(encoding="utf-8")) == wanted:
+                return Check(name="runtime ring", level=Level.OK, found=f"environment made: {listed}")
+        except (OSError, ValueError):
+            continue
+    python = find_python(env)
+    if python is not None:
+        return Check(name="runtime ring", level=Level.OK, found=f"will be made with {python}: {listed}")
+    return Check(
+        name="runtime ring",
+        level=Level.NOTE,
+        found=f"no Python 3.11 for the servers' own {listed}; the installed packages will stand in",
+        hint="Install Python 3.11 beside this one.",
+    )
+
+
+def _memory() -> Check:
+    free = available_memory()
+    if free is None:
+        return Check(name="memory", level=Level.NOTE, found="this system does not tell")
+    if free < TRACE_MEMORY_BYTES:
+        return Check(
+            name="memory",
+            level=Level.MISSING,
+            found=f"{free / 1e9:.1f} GB free",
+            hint="A small model needs 2 GB; a large one about twice its weights and 1 GB more.",
+        )
+    return Check(name="memory", level=Level.OK, found=f"{free / 1e9:.1f} GB free")
+
+
+def _disk(work: Path) -> Check:
+    place = work.absolute()
+    there = next(folder for folder in (place, *place.parents) if folder.exists())
+    free = shutil.disk_usage(there).free
+    low = free < TRACE_DISK_BYTES
+    return Check(
+        name="disk",
+        level=Level.MISSING if low else Level.OK,
+        found=f"{free / 1e9:.1f} GB free at {there}",
+        hint="Free space, or name a work folder on another disk with --work." if low else None,
+    )
+
+
+def _hub(env: Mapping[str, str]) -> Check:
+    from release_tool.services.hub_client import HubClient
+
+    client = HubClient(env=env, attempts=1)
+    name = "model hub"
+    try:
+        if client.offline:
+            return Check(name=name, level=Level.NOTE, found="HF_HUB_OFFLINE is set", hint="Folders and the cache work.")
+        client.get_json("api/models?limit=1", about="the hub")
+    except Unreachable as error:
+        hint = "Check network, proxy and HF_ENDPOINT; folders and the hub's cache work without."
+        return Check(name=name, level=Level.NOTE, found=one_line(str(error)), hint=hint)
+    except ReleaseError as error:
+        return Check(name=name, level=Level.NOTE, found=one_line(str(error)), hint=error.hint)
+    return Check(name=name, level=Level.OK, found=f"{client.endpoint} answers")
+
+
+def _node(env: Mapping[str, str]) -> Iterator[Check]:
+    version, pins = pins_of()
+    cache = cache_folder(env)
+    try:
+        jdk = find_jdk(env, minimum=pins.java, for_others=server_user() is not None)
+        yield Check(name="node: JDK", level=Level.OK, found=f"Java {jdk.feature} in {jdk.home} ({jdk.found_in})")
+    except ReleaseError as error:
+        yield Check(name="node: JDK", level=Level.NOTE, found=one_line(str(error)), hint=error.hint)
+    try:
+        yield Check(name="node: Maven", level=Level.OK, found=str(find_maven(env)))
+    except ReleaseError as error:
+        yield Check(name="node: Maven", level=Level.NOTE, found=one_line(str(error)), hint=error.hint)
+    yield _node_room(env, cache)
+    try:
+        check_platform(pins)
+        found = "prepared" if is_prepared(cache, version, pins) else f"{pins.total_bytes / 1e9:.1f} GB to download once"
+        state = status(env=env).state
+        yield Check(name="node", level=Level.OK, found=f"OpenSearch {version}: {found}; now {state}")
+    except ReleaseError as error:
+        yield Check(name="node", level=Level.NOTE, found=one_line(str(error)), hint=error.hint)
+
+
+def _node_room(env: Mapping[str, str], cache: Path) -> Check:
+    name = "node: room"
+    free = available_memory()
+    try:
+        parent = run_parent(env, cache)
+    except ReleaseError as error:
+        return Check(name=name, level=Level.NOTE, found=one_line(str(error)), hint=error.hint)
+    disk = shutil.disk_usage(next(path for path in (parent, *parent.parents) if path.exists())).free
+    enough = (free is None or free >= MIN_MEMORY_BYTES) and disk >= MIN_DISK_BYTES
+    told = f"{disk / 1e9:.1f} GB of disk at {parent}" + ("" if free is None else f", {free / 1e9:.1f} GB of memory")
+    return Check(
+        name=name,
+        level=Level.OK if enough else Level.NOTE,
+        found=told,
+        hint=None if enough else "The node needs 3 GB of memory and 3 GB of disk.",
+    )
