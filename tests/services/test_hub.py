@@ -13,6 +13,7 @@ from release_tool.errors import (
     BadToken,
     GatedModel,
     IntegrityError,
+    MachineError,
     ModelNotFound,
     RevisionNotFound,
     SourceError,
@@ -526,6 +527,25 @@ def test_a_truncated_body_goes_on_where_it_stopped(hub, source, tmp_path, pauses
     assert first.range is None
     assert second.range == "bytes=300000-"
     assert pauses == [1.0]
+
+
+def test_a_line_that_breaks_often_gets_there_while_each_try_gets_further(hub, source, tmp_path, pauses):
+    hub.add("acme/tiny", MODEL)
+    hub.fault("/store/", truncate=90_000, times=7)
+    assert fetched(source(), tmp_path) == encoded(MODEL)
+    assert pauses == [1.0] * 7
+
+
+def test_a_disk_that_fills_up_is_said_and_what_has_arrived_is_kept(hub, source, tmp_path, monkeypatch):
+    hub.add("acme/tiny", MODEL)
+
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch, pytest.raises(MachineError, match="No space left"):
+        patch.setattr("os.fsync", full)
+        fetched(source(), tmp_path)
+    assert fetched(source(), tmp_path) == encoded(MODEL)
 
 
 def test_a_small_file_that_breaks_off_is_read_again(hub, source):
