@@ -17,10 +17,12 @@ _CONTROL = re.compile(
 surrogates come out of JSON's own escapes); tab and newline are handled apart."""
 
 _COMMAND_START = re.compile(r"^(\s*)::", re.MULTILINE)
-_MARKDOWN = re.compile(r"([\\`*_{}\[\]()<>#+!|~$&:@-])")
+_MARKDOWN = re.compile(r"([\\`*_\[\]<#|~$&@]|:(?=\S))")
+"""What starts markup anywhere: round brackets and ``!`` mean something only beside square ones, ``:`` only before a
+word (``:name:``, ``scheme:``)."""
 _WWW = re.compile(r"(www)\.", re.IGNORECASE)
-_LINE_START = re.compile(r"^(\d*)([.)=])")
-"""``1.`` would start a list, ``===`` a heading."""
+_LINE_START = re.compile(r"^(\d*)([.)](?=\s|$)|[=+>-])")
+"""``1.``, ``-`` and ``+`` would start a list, ``===`` a heading, ``>`` a quotation."""
 
 DESCRIPTION_FORBIDDEN = re.compile(r"[^\w\s.,!?():@\-/'\"]", re.UNICODE)
 
