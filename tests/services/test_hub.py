@@ -542,9 +542,10 @@ def test_a_disk_that_fills_up_is_said_and_what_has_arrived_is_kept(hub, source, 
     def full(_):
         raise OSError(28, "No space left on device")
 
-    with monkeypatch.context() as patch, pytest.raises(MachineError, match="No space left"):
+    with monkeypatch.context() as patch:
         patch.setattr("os.fsync", full)
-        fetched(source(), tmp_path)
+        with pytest.raises(MachineError, match="No space left"):
+            fetched(source(), tmp_path)
     assert fetched(source(), tmp_path) == encoded(MODEL)
 
 
