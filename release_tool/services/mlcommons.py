@@ -123,7 +123,8 @@ class Client:
 
     def _read(self, method: str, path: str, status: int, raw: bytes) -> Any:
         try:
-            data = json.loads(raw) if raw else {}
+            # Not strict: a message may hold a raw control character; it is escaped where it is shown.
+            data = json.loads(raw, strict=False) if raw else {}
         except ValueError as error:
             if status < 400:
                 raise self._unreachable(method, path, error) from error

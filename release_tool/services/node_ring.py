@@ -34,9 +34,6 @@ PARALLEL = 2
 ONE_AT_A_TIME = frozenset({ModelKind.QUESTION_ANSWERING, ModelKind.HIGHLIGHTER})
 """ML Commons' question answering translators keep the tokens of a request in a field: not safe for two at once."""
 
-UNKNOWN_TOKENS = -1
-"""The node does not say how long its input was."""
-
 MAX_ERROR_CHARACTERS = 300
 
 INTERFACE_WORDS = ("Question is not provided", "Context is not provided")
@@ -47,7 +44,8 @@ class NodeAnswers(NamedTuple):
     """What the node answered; rows follow the probes."""
 
     arrays: dict[str, np.ndarray]
-    """As the oracle's of that kind, without what a node does not tell (logits per token, probabilities)."""
+    """As the oracle's of that kind, without what a node does not tell: the length of its input, logits per token,
+    probabilities."""
     texts: tuple[str, ...]
     """Question answering: the answers. Else empty."""
     errors: dict[str, str]
@@ -186,12 +184,6 @@ def _numbers(output: dict[str, Any] | None) -> list[float]:
     return [] if output is None else [float("nan") if item is None else float(item) for item in output["data"]]
 
 
-def _tokens(count: int) -> np.ndarray:
-    import numpy as np
-
-    return np.full(count, UNKNOWN_TOKENS, dtype=np.int32)
-
-
 def _read_dense(outputs: Outputs, ids: tuple[str, ...]) -> Read:
     import numpy as np
 
@@ -206,7 +198,7 @@ def _read_dense(outputs: Outputs, ids: tuple[str, ...]) -> Read:
     for index, row in enumerate(rows):
         if len(row) == width:
             embedding[index] = row
-    return {"tokens": _tokens(len(rows)), "embedding": embedding}, (), errors
+    return {"embedding": embedding}, (), errors
 
 
 def _read_logit(outputs: Outputs, ids: tuple[str, ...]) -> Read:
@@ -219,7 +211,7 @@ def _read_logit(outputs: Outputs, ids: tuple[str, ...]) -> Read:
         if output is not None and len(row) != 1
     }
     logit = np.array([row[0] if len(row) == 1 else np.nan for row in rows], dtype=np.float32)
-    return {"tokens": _tokens(len(rows)), "logit": logit}, (), errors
+    return {"logit": logit}, (), errors
 
 
 def _read_sparse(outputs: Outputs, ids: tuple[str, ...]) -> Read:
@@ -237,7 +229,6 @@ def _read_sparse(outputs: Outputs, ids: tuple[str, ...]) -> Read:
     pairs = [pair for row in rows for pair in row]
     return (
         {
-            "tokens": _tokens(len(rows)),
             "indptr": _indptr(rows),
             "ids": np.array([token for token, _ in pairs], dtype=np.int32),
             "weights": np.array([weight for _, weight in pairs], dtype=np.float32),
@@ -260,7 +251,7 @@ def _read_answers(outputs: Outputs, ids: tuple[str, ...]) -> Read:
         if output is not None and not isinstance(output.get("result"), str)
     }
     texts = tuple(str((output or {}).get("result") or "") for output in outputs)
-    return {"tokens": _tokens(len(outputs))}, texts, errors
+    return {}, texts, errors
 
 
 def _read_highlights(outputs: Outputs, ids: tuple[str, ...]) -> Read:
@@ -276,7 +267,7 @@ def _read_highlights(outputs: Outputs, ids: tuple[str, ...]) -> Read:
             rows.append([])
             errors[probe] = f"the reply holds no highlights: {error}"
     selected = np.array([index for row in rows for index in row], dtype=np.int32)
-    return {"tokens": _tokens(len(rows)), "indptr": _indptr(rows), "selected": selected}, (), errors
+    return {"indptr": _indptr(rows), "selected": selected}, (), errors
 
 
 READERS: dict[ModelKind, Callable[[Outputs, tuple[str, ...]], Read]] = {
