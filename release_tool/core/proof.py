@@ -93,6 +93,9 @@ class Proof:
     """Measured on the archive's answers."""
     comparisons: tuple[Comparison, ...]
     note: str | None = None
+    not_asked: tuple[str, ...] | None = None
+    """Ids of probes that the ring's interface refuses for every model (a node refuses an empty question): nothing
+    about the archive follows from them, so they are not compared."""
 
     def failures(self, tolerances: Tolerances) -> tuple[str, ...]:
         """Return one line for each probe outside the tolerances, worst first; empty means equal."""

@@ -16,6 +16,7 @@ from release_tool.core.bundle import FileDigest, bundle_name
 from release_tool.core.certificate import certificate_name
 from release_tool.core.digest import sha256_bytes
 from release_tool.core.probes import PAIR_KINDS, TEXT_KINDS
+from release_tool.core.proof import RUNTIME
 from release_tool.core.quantity import plural
 
 if TYPE_CHECKING:
@@ -141,6 +142,8 @@ def _certificate_blockers(certificate: Certificate, shipped: ProbeSet) -> list[s
             more = f" (and {len(failures) - 1:,} more)" if len(failures) > 1 else ""
             reasons.append(f"{ring} ring: {failures[0]}{more}")
     for proof in certificate.proofs:
+        if proof.ring == RUNTIME and proof.probes_sha256 != shipped.sha256:
+            reasons.append(f"{RUNTIME} ring: it was measured on other probes than release-tool ships")
         missing = unanswered(proof, shipped)
         if missing:
             count = plural(len(missing), "probe")
@@ -153,4 +156,4 @@ def unanswered(proof: Proof, shipped: ProbeSet) -> tuple[str, ...]:
     if proof.probes_sha256 != shipped.sha256 or proof.kind not in TEXT_KINDS | PAIR_KINDS:
         return ()
     wanted = {probe.id for probe in shipped.for_kind(proof.kind)}
-    return tuple(sorted(wanted - {item.probe for item in proof.comparisons}))
+    return tuple(sorted(wanted - {item.probe for item in proof.comparisons} - set(proof.not_asked or ())))

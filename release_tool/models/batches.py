@@ -44,6 +44,7 @@ def in_batches(
     difference: Callable[[Row, Row], float],
     *,
     budget: int = TOKENS_PER_BATCH,
+    advance: Callable[[int], None] = lambda _: None,
 ) -> tuple[list[Row], str]:
     """Return one row a probe, in order, and how they were made: ``padded`` or ``single``.
 
@@ -52,6 +53,7 @@ def in_batches(
         answer: indices to their rows, in one forward pass.
         difference: of two rows, in units of max(1, max|row|); NaN counts as equal to NaN.
         budget: tokens a batch.
+        advance: told how many more probes are answered.
     """
     rows: dict[int, Row] = {}
     padded: list[tuple[int, int]] = []
@@ -59,6 +61,7 @@ def in_batches(
         rows.update(zip(batch, answer(batch), strict=True))
         longest = max(lengths[index] for index in batch)
         padded.extend((longest - lengths[index], index) for index in batch if lengths[index] < longest)
+        advance(len(batch))
     if padded:
         probe = max(padded)[1]
         (alone,) = answer([probe])

@@ -10,23 +10,22 @@ raises again.
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import sys
-import time
 from importlib import import_module
 from pathlib import Path
+from resource import RUSAGE_SELF, getrusage
 from typing import TYPE_CHECKING
 
 from release_tool.core.kinds import ModelKind
 from release_tool.core.plan import ReleasePlan
 from release_tool.core.source import SourceSnapshot
 from release_tool.documents import WorkFolder, file_sha256
-from release_tool.errors import IntegrityError, ReleaseError, UsageError
+from release_tool.errors import IntegrityError, UsageError
 from release_tool.packaged import load_probes
+from release_tool.workers import report, run_child
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from release_tool.core.probes import ProbeSet
     from release_tool.models.answers import Answers
@@ -41,27 +40,19 @@ ORACLES: dict[ModelKind, tuple[str, str]] = {
     ModelKind.HIGHLIGHTER: ("release_tool.models.oracle_highlighter", "answer"),
 }
 
-OFFLINE = {
-    "HF_HUB_OFFLINE": "1",
-    "TRANSFORMERS_OFFLINE": "1",
-    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-    "HF_HUB_DISABLE_TELEMETRY": "1",
-    "TRANSFORMERS_VERBOSITY": "error",
-    "TOKENIZERS_PARALLELISM": "false",
-}
-"""Set before the libraries are imported: they read the environment once."""
-
 VERSIONED = ("torch", "transformers", "sentence-transformers", "tokenizers", "numpy")
 
 
-def answer_all(work: WorkFolder, kind: ModelKind, probes: ProbeSet, snapshot: Path | None = None) -> Path:
+def answer_all(
+    work: WorkFolder, kind: ModelKind, probes: ProbeSet, advance: Callable[[int], None] = lambda _: None
+) -> Path:
     """Answer every probe of a kind and write the answers; return the file.
 
     Args:
-        work: holds plan.json and source.json.
+        work: holds plan.json, source.json and the snapshot.
         kind: one of the plan's kinds.
         probes: what to answer.
-        snapshot: the model's files, default ``snapshot`` in the work folder.
+        advance: told how many more probes are answered.
 
     Raises:
         UsageError: there is no oracle for this kind.
@@ -79,9 +70,10 @@ def answer_all(work: WorkFolder, kind: ModelKind, probes: ProbeSet, snapshot: Pa
     question = Question(
         plan=plan,
         kind=kind,
-        snapshot=snapshot or work.path(SourceSnapshot.FOLDER),
+        snapshot=work.path(SourceSnapshot.FOLDER),
         probes=probes.for_kind(kind),
         idf=_given_weights(work, plan) if kind is ModelKind.SPARSE_TOKENIZER else None,
+        advance=advance,
     )
     module, function = ORACLES[kind]
     answered = getattr(import_module(module), function)(question)
@@ -134,49 +126,39 @@ def versions() -> dict[str, str]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Answer and say so in one line of JSON; exit with the error's own code."""
-    parser = argparse.ArgumentParser(prog="python -m release_tool.models.oracle", description=__doc__)
+    """Answer every kind of the plan, or those that are named; exit with the error's own code."""
+    parser = argparse.ArgumentParser(prog="python -m release_tool.models.oracle")
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--kind", choices=[kind.value for kind in ORACLES], action="append")
     parser.add_argument("--probes", type=Path)
-    parser.add_argument("--snapshot", type=Path)
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--threads", type=int, default=0)
     options = parser.parse_args(argv)
-    started = time.monotonic()
-    try:
-        done = _run(options)
-    except ReleaseError as error:
-        what = {"class": type(error).__name__, "message": str(error), "hint": error.hint}
-        print(json.dumps({"error": what}))  # noqa: T201 - the process's answer
-        return error.exit_code
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    taken = round(time.monotonic() - started, 2)
-    print(json.dumps({"answers": done, "seconds": taken, "peak_kib": peak}))  # noqa: T201 - the same
-    return 0
+    return run_child(lambda: _run(options))
 
 
-def _run(options: argparse.Namespace) -> dict[str, str]:
+def _run(options: argparse.Namespace) -> None:
     import torch
+    from transformers.utils import logging
 
-    torch.set_num_threads(max(1, options.threads))
-    _quiet()
+    if options.threads > 0:
+        torch.set_num_threads(options.threads)
+    logging.disable_progress_bar()
     work = WorkFolder(options.work)
     plan = work.read(ReleasePlan, "plan.json", made_by="plan")
     kinds = [ModelKind(kind) for kind in options.kind or ()] or [kind for kind in plan.kinds if kind in ORACLES]
     probes = load_probes(options.probes)
-    paths = [answer_all(work, kind, probes, options.snapshot) for kind in kinds]
-    return {path.name: file_sha256(path) for path in paths}
+    total = sum(len(probes.for_kind(kind)) for kind in kinds)
+    done = 0
 
+    def advance(count: int) -> None:
+        nonlocal done
+        done += count
+        report("progress", done=done, total=total)
 
-def _quiet() -> None:
-    """Leave stderr to errors: the libraries draw bars for a second of loading."""
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()
+    for kind in kinds:
+        path = answer_all(work, kind, probes, advance)
+        report("answers", file=path.name, sha256=file_sha256(path), peak_kib=getrusage(RUSAGE_SELF).ru_maxrss)
 
 
 if __name__ == "__main__":
-    os.environ.update(OFFLINE)
     sys.exit(main())

@@ -109,7 +109,7 @@ def answer(question: Question) -> Answered:
             found.update(zip(same, rows, strict=True))
         return [found[index] for index in indices]
 
-    rows, batching = in_batches([len(ids) for ids in inputs], encode, array_difference)
+    rows, batching = in_batches([len(ids) for ids in inputs], encode, array_difference, advance=question.advance)
     return Answered(arrays={"embedding": np.stack(rows).astype(np.float32)}, inputs=inputs, batching=batching)
 
 

@@ -205,6 +205,7 @@ def answer(question: Question) -> Answered:
             return_token_type_ids=True,
         )
         found.append(highlight(encoded, hidden, probe.second or "", head))
+        question.advance(1)
     indptr, selected = pack_rows([item.selected for item in found], np.int32)
     bounds, probability = pack_rows([item.chances for item in found], np.float32)
     arrays = {

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from release_tool.errors import MachineError, UnsupportedModel
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     import numpy as np
@@ -29,6 +29,8 @@ class Question:
     probes: tuple[Probe, ...]
     idf: Path | None = None
     """A file of token weights that replaces the model's own."""
+    advance: Callable[[int], None] = lambda _: None
+    """Told how many more probes are answered."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -58,7 +58,7 @@ def answer_cross_encoder(question: Question) -> Answered:
             )
         return list(logits.reshape(-1, 1))
 
-    rows, batching = in_batches([len(ids) for ids in inputs], predict, array_difference)
+    rows, batching = in_batches([len(ids) for ids in inputs], predict, array_difference, advance=question.advance)
     return Answered(arrays={"logit": np.concatenate(rows).astype(np.float32)}, inputs=inputs, batching=batching)
 
 
@@ -101,7 +101,7 @@ def answer_question_answering(question: Question) -> Answered:
         return [row[:, mask].numpy() for row, mask in zip(both, masks, strict=True)]
 
     inputs = [unpadded(tokenize([index]))[0] for index in range(len(pairs))]
-    rows, batching = in_batches([len(ids) for ids in inputs], logits, array_difference)
+    rows, batching = in_batches([len(ids) for ids in inputs], logits, array_difference, advance=question.advance)
     indptr, start = pack_rows([row[0] for row in rows], np.float32)
     end = pack_rows([row[1] for row in rows], np.float32)[1]
     margin = np.asarray([min(decided(row[0]), decided(row[1])) for row in rows], dtype=np.float32)

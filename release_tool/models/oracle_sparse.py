@@ -52,7 +52,9 @@ def answer(question: Question) -> Answered:
         return [prune(without(row, special), question.plan.prune_ratio) for row in dense]
 
     budget = max(1, min(TOKENS_PER_BATCH, LOGITS_BYTES // (4 * max(1, width))))
-    rows, batching = in_batches([len(ids) for ids in inputs], rows_of, array_difference, budget=budget)
+    rows, batching = in_batches(
+        [len(ids) for ids in inputs], rows_of, array_difference, budget=budget, advance=question.advance
+    )
     ids = [np.flatnonzero(row) for row in rows]
     indptr, packed = pack_rows(ids, np.int32)
     weights = pack_rows([row[chosen] for row, chosen in zip(rows, ids, strict=True)], np.float32)[1]

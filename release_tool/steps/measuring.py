@@ -1,0 +1,265 @@
+"""Measure an archive in a ring and write its proof and certificate; shared by ``validate`` and its re-check.
+
+A proof is written also when it is red: it is evidence. What can't be measured because the ring refuses the archive as
+a whole is a proof in which every probe has the ring's words.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from release_tool.core.diagnosis import diagnose
+from release_tool.core.kinds import ModelKind
+from release_tool.core.proof import LEGACY, Proof, allowed, proof_name
+from release_tool.errors import ReleaseError, RemoteFailed, ValidationFailed
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from release_tool.console import Console
+    from release_tool.core.bundle import Bundle
+    from release_tool.core.plan import ReleasePlan
+    from release_tool.core.probes import Probe, ProbeSet
+    from release_tool.documents import WorkFolder
+    from release_tool.models.answers import Answers
+    from release_tool.models.compare import Measured
+    from release_tool.services.node import Node
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """An archive that is asked."""
+
+    plan: ReleasePlan
+    bundle: Bundle
+    archive: Path
+    config: Path
+    probes: ProbeSet
+
+    @property
+    def rows(self) -> tuple[Probe, ...]:
+        """The probes of this kind, in the order of all arrays."""
+        return self.probes.for_kind(self.bundle.kind)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reference:
+    """The oracle's answers, and what a proof that rests on them names as its ground."""
+
+    answers: Answers
+    sha256: str
+    uses: dict[str, str]
+    """File of the work folder → sha256."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered:
+    """What a ring answered, and with what."""
+
+    measured: Measured
+    versions: dict[str, str]
+    pinned: bool
+    dimension: int | None
+    note: str | None = None
+    not_asked: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """One line of the result."""
+
+    artifact: str
+    ring: str
+    probes: int
+    worst_probe: str | None
+    worst: float | None
+    """Largest difference measured; null where only answers are compared."""
+    allowed: float | None
+    """What that probe may differ by."""
+    passed: bool
+    pinned: bool
+    measured: bool
+    """False where an earlier proof of the same bytes still holds, or a certificate's number is repeated."""
+    failures: tuple[str, ...]
+    diagnosis: tuple[str, ...]
+    proof: str | None
+    note: str | None = None
+
+    def because(self, failures: tuple[str, ...]) -> Verdict:
+        """Return the same line with all reasons, those of the certificate included."""
+        return replace(self, failures=failures, passed=not failures)
+
+
+def ask(target: Target, ring: str, *, console: Console, cache: Path, node: Node | None = None) -> Answered:
+    """Ask an archive the probes in one ring; a ring that refuses it as a whole refuses every probe.
+
+    Raises:
+        MachineError, MissingExtra, Unreachable: the ring itself can't work here.
+    """
+    from release_tool.models.compare import Measured
+
+    try:
+        return _on_node(target, node, console) if node is not None else _in_runtime(target, ring, console, cache)
+    except (ValidationFailed, RemoteFailed) as refusal:
+        refused = {probe.id: str(refusal) for probe in target.rows}
+        measured = Measured(arrays={}, errors=refused)
+        return Answered(measured=measured, versions={}, pinned=False, dimension=None, note="refused as a whole")
+
+
+def prove(target: Target, ring: str, answered: Answered, reference: Reference) -> Proof:
+    """Compare what a ring answered with the oracle's answers and return the proof."""
+    from release_tool.models.compare import Rules, compare
+
+    rules = Rules(tolerances=target.plan.tolerances, prune_ratio=target.plan.prune_ratio)
+    found = compare(target.rows, reference.answers, answered.measured, rules)
+    skipped = set(answered.not_asked)
+    return Proof(
+        uses=dict(sorted(reference.uses.items())),
+        ring=ring,
+        artifact=target.bundle.artifact,
+        kind=target.bundle.kind,
+        archive_sha256=target.bundle.archive.sha256,
+        answers_sha256=reference.sha256,
+        probes_sha256=target.probes.sha256,
+        versions=answered.versions,
+        pinned=answered.pinned,
+        embedding_dimension=answered.dimension,
+        comparisons=tuple(item for item in found if item.probe not in skipped),
+        note=answered.note,
+        not_asked=answered.not_asked or None,
+    )
+
+
+def _in_runtime(target: Target, ring: str, console: Console, cache: Path) -> Answered:
+    from release_tool.models.compare import Measured
+    from release_tool.services import runtime_ring
+
+    kind = target.bundle.kind
+    got = runtime_ring.answer(
+        target.archive, target.config, target.rows, kind, console=console, cache=cache, legacy=ring == LEGACY
+    )
+    return Answered(
+        measured=Measured(arrays=got.arrays, texts=_texts(kind, got.texts), errors=got.errors),
+        versions=got.versions,
+        pinned=got.pinned,
+        dimension=got.dimension if kind is ModelKind.DENSE else None,
+        note=got.note,
+    )
+
+
+def _on_node(target: Target, node: Node, console: Console) -> Answered:
+    from release_tool.models.compare import Measured
+    from release_tool.services import node_ring
+
+    kind = target.bundle.kind
+    config: dict[str, Any] = json.loads(target.config.read_text(encoding="utf-8"))
+    got = node_ring.answer(node, target.archive, config, target.rows, kind, console=console)
+    # The node does not tell how long its inputs were.
+    arrays = {name: array for name, array in got.arrays.items() if name != "tokens"}
+    return Answered(
+        measured=Measured(arrays=arrays, texts=_texts(kind, got.texts), errors=got.errors),
+        versions=got.versions,
+        pinned=True,
+        dimension=int(arrays["embedding"].shape[1]) if kind is ModelKind.DENSE else None,
+        not_asked=got.not_asked,
+    )
+
+
+def _texts(kind: ModelKind, texts: tuple[str | None, ...]) -> tuple[str | None, ...]:
+    return texts if kind is ModelKind.QUESTION_ANSWERING else ()
+
+
+def verdict_of(
+    proof: Proof, plan: ReleasePlan, answers: Answers | None, *, measured: bool, path: str | None
+) -> Verdict:
+    """Return the line that stands for a proof."""
+    tolerances = plan.tolerances
+    ranked = proof.ranked(tolerances)
+    worst = ranked[0][0] if ranked and ranked[0][0].max_abs is not None else proof.worst()
+    found = diagnose(
+        proof,
+        tolerances,
+        inputs=answers.inputs() if answers and ranked else None,
+        special_ids=answers.facts.special_ids if answers else (),
+        max_length=plan.max_length,
+    )
+    return Verdict(
+        artifact=proof.artifact,
+        ring=proof.ring,
+        probes=len(proof.comparisons),
+        worst_probe=worst.probe if worst else None,
+        worst=worst.max_abs if worst else None,
+        allowed=allowed(worst, proof.kind, proof.ring, tolerances) if worst else None,
+        passed=not proof.failures(tolerances),
+        pinned=proof.pinned,
+        measured=measured,
+        failures=proof.failures(tolerances),
+        diagnosis=tuple(str(item) for item in found),
+        proof=path,
+        note=proof.note,
+    )
+
+
+def current_proof(work: WorkFolder, target: Target, ring: str, reference: Reference) -> Proof | None:
+    """Return the proof that lies in the folder when it is about the very bytes that would be measured now."""
+    name = proof_name(ring, target.bundle.artifact)
+    if not work.has(name):
+        return None
+    try:
+        proof = work.read(Proof, name, made_by="validate")
+    except ReleaseError:
+        return None
+    same = (
+        proof.archive_sha256 == target.bundle.archive.sha256
+        and proof.answers_sha256 == reference.sha256
+        and proof.probes_sha256 == target.probes.sha256
+        and proof.uses == dict(sorted(reference.uses.items()))
+    )
+    return proof if same else None
+
+
+def failing(verdicts: list[Verdict]) -> ValidationFailed | None:
+    """Return the error of a red result: the worst probe, its number and tolerance, the cause, where the proof is."""
+    red = [item for item in verdicts if not item.passed]
+    if not red:
+        return None
+    lines = []
+    for item in red:
+        more = f" (and {len(item.failures) - 1} more)" if len(item.failures) > 1 else ""
+        lines.append(f"{item.artifact} in the {item.ring} ring: {item.failures[0]}{more}")
+        lines.extend(f"  {cause}" for cause in item.diagnosis)
+        if item.proof is not None:
+            lines.append(f"  measured numbers: {item.proof}")
+    return ValidationFailed("The archive does not answer as its source does.\n" + "\n".join(lines))
+
+
+def table(verdicts: list[Verdict]) -> str:
+    """Return the result as a table of text."""
+    head = ("artifact", "ring", "probes", "worst difference", "allowed", "verdict")
+    rows = [head]
+    for item in verdicts:
+        verdict = "equal" if item.passed else "DIFFERENT"
+        if not item.measured:
+            verdict += ", not measured again"
+        elif not item.pinned:
+            verdict += ", not the server's versions"
+        worst = f"{item.worst:.2g} ({item.worst_probe})" if item.worst is not None else "answers only"
+        limit = f"{item.allowed:.2g}" if item.worst is not None and item.allowed is not None else ""
+        rows.append((item.artifact, item.ring, str(item.probes), worst, limit, verdict))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )
+
+
+def markdown(verdicts: list[Verdict]) -> str:
+    """Return the result for a step summary; nothing in it comes from a model or a server."""
+    lines = ["| Artifact | Ring | Probes | Worst difference | Allowed | Verdict |", "|---|---|---|---|---|---|"]
+    for item in verdicts:
+        worst = "answers only" if item.worst is None else f"{item.worst:.2g} ({item.worst_probe})"
+        limit = "" if item.worst is None or item.allowed is None else f"{item.allowed:.2g}"
+        verdict = "equal" if item.passed else "**different**"
+        lines.append(f"| {item.artifact} | {item.ring} | {item.probes} | {worst} | {limit} | {verdict} |")
+    return "\n".join(lines)
