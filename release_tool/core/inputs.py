@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from release_tool.core.kinds import Activation, Format, Framework, ModelKind, PoolingMode
 from release_tool.core.modeljson import bad, get_number, shown
 from release_tool.core.modeljson import parse as parse_json
-from release_tool.core.request import DEFAULT_TARGETS, ReleaseRequest, closest
+from release_tool.core.opensearch import DEFAULT_TARGETS
+from release_tool.core.request import ReleaseRequest, closest
 from release_tool.errors import Fault, UnsupportedModel, UsageError
 
 if TYPE_CHECKING:

@@ -44,6 +44,10 @@ KNOWN_VERSIONS: tuple[str, ...] = (
 )
 
 
+DEFAULT_TARGETS = ("2.19", "3.6")
+"""What a release must serve where nobody says otherwise: the last of the second line, and the pinned node's."""
+
+
 def number(version: str) -> tuple[int, ...]:
     """Return a version as numbers, so that 2.19 comes after 2.4."""
     return tuple(int(part) for part in version.split("."))

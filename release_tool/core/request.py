@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from release_tool.core.kinds import TRAITS, Activation, Format, Framework, ModelKind, PoolingMode
-from release_tool.core.opensearch import KNOWN_VERSIONS
+from release_tool.core.opensearch import DEFAULT_TARGETS, KNOWN_VERSIONS
 from release_tool.errors import Fault
 
 VERSION_PATTERN = re.compile(r"(0|[1-9]\d*)(\.(0|[1-9]\d*)){0,3}")
@@ -28,8 +28,6 @@ MAX_DESCRIPTION = 2000
 
 TOGETHER = frozenset({ModelKind.SPARSE, ModelKind.SPARSE_TOKENIZER})
 """The only kinds that one request may release together: an encoder and its query tokenizer."""
-
-DEFAULT_TARGETS = ("2.19", "3.6")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +109,9 @@ def _kind_faults(request: ReleaseRequest) -> list[Fault]:
         # An encoder may have the format although its tokenizer (which has no model file) does not.
         if impossible and len(impossible) == len(request.kinds):
             faults.append(
-                Fault("--format", f"{fmt} does not exist for {impossible[0]}", f"{TRAITS[impossible[0]].formats[0]} does")
+                Fault(
+                    "--format", f"{fmt} does not exist for {impossible[0]}", f"{TRAITS[impossible[0]].formats[0]} does"
+                )
             )
     if not request.kinds:
         return faults
@@ -156,7 +156,9 @@ def _setting_faults(request: ReleaseRequest) -> list[Fault]:
         faults.append(Fault("--target-versions", "at least one is needed", ", ".join(DEFAULT_TARGETS)))
     if "trust_remote_code" in request.model_init_kwargs:
         faults.append(
-            Fault("--model-init-kwargs", "trust_remote_code can't be set here", "say it openly with --trust-remote-code")
+            Fault(
+                "--model-init-kwargs", "trust_remote_code can't be set here", "say it openly with --trust-remote-code"
+            )
         )
     forbidden = {"revision", "cache_dir", "token", "local_files_only", "force_download", "proxies"}
     faults.extend(

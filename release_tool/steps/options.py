@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from click.core import ParameterSource
 
-from release_tool.core.inputs import BOTH, NAMES, event_inputs, flag_of
 from release_tool.core.kinds import Activation, Format, Framework, ModelKind, PoolingMode
-from release_tool.core.request import DEFAULT_TARGETS
+from release_tool.core.opensearch import DEFAULT_TARGETS
 from release_tool.errors import UsageError
 
 if TYPE_CHECKING:
@@ -39,7 +38,7 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option("--kind", multiple=True, metavar=_one_of(ModelKind), help="What the model does. [default: detected]"),
     click.option(
         "--format",
-        metavar="[" + "|".join((*(fmt.value for fmt in Format), BOTH)) + "]",
+        metavar=_one_of(Format).replace("]", "|both]"),
         help="Format to make; both: every one that kind and model allow. [default: both]",
     ),
     click.option("--name", metavar="NAME", help="Name of the release. [default: the model's own]"),
@@ -95,6 +94,8 @@ def collect_inputs(model: str | None, options: dict[str, Any]) -> dict[str, Raw]
     Raises:
         UsageError: the event can't be read.
     """
+    from release_tool.core.inputs import NAMES
+
     event = options.get("event")
     inputs = _read_event(event) if event else {}
     for name in NAMES:
@@ -105,6 +106,8 @@ def collect_inputs(model: str | None, options: dict[str, Any]) -> dict[str, Raw]
 
 
 def _read_event(path: Path) -> dict[str, Raw]:
+    from release_tool.core.inputs import event_inputs
+
     if path.stat().st_size > MAX_EVENT_BYTES:
         raise UsageError(f"The event {path.name} is larger than {MAX_EVENT_BYTES} bytes.")
     return event_inputs(path.read_bytes(), path.name)
@@ -112,6 +115,8 @@ def _read_event(path: Path) -> dict[str, Raw]:
 
 def origins(ctx: click.Context, inputs: dict[str, Raw]) -> list[str]:
     """Return a line an input: its value and whether it came from the command line, the environment or the event."""
+    from release_tool.core.inputs import NAMES, flag_of
+
     words = {
         ParameterSource.COMMANDLINE: "command line",
         ParameterSource.ENVIRONMENT: "environment",

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from release_tool.core.inputs import NAMES, check_token_weights, event_inputs, flag_of, parse_inputs
 from release_tool.core.kinds import Activation, Format, Framework, ModelKind, PoolingMode
-from release_tool.core.request import DEFAULT_TARGETS, VERSION_PATTERN, ReleaseRequest, check
+from release_tool.core.opensearch import DEFAULT_TARGETS
+from release_tool.core.request import VERSION_PATTERN, ReleaseRequest, check
 from release_tool.errors import UnsupportedModel, UsageError
 
 
