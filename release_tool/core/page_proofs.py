@@ -85,8 +85,16 @@ def proof_row(certificate: Certificate, proof: Proof) -> ProofRow:
         versions_note=PINNED if proof.pinned else STAND_IN,
         reasons=tuple(clip(reason, 500) for reason in failures[:SHOWN_REASONS]),
         more_reasons=plural(len(failures) - SHOWN_REASONS, "more probe") if len(failures) > SHOWN_REASONS else "",
-        note=clip(proof.note or "", 500),
+        note=_note(proof),
     )
+
+
+def _note(proof: Proof) -> str:
+    words = [clip(proof.note, 500)] if proof.note else []
+    if proof.not_asked:
+        names = clip(", ".join(proof.not_asked), 200)
+        words.append(f"Not asked, because this ring refuses them of every model: {names}.")
+    return " ".join(words)
 
 
 def _cosine(value: float) -> str:

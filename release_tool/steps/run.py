@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from release_tool.core.proof import RINGS
 from release_tool.steps import emit
 from release_tool.steps.options import collect_inputs, origins, request_options
 
@@ -21,11 +22,7 @@ if TYPE_CHECKING:
 
     from release_tool.cli import Context
     from release_tool.core.inputs import Raw
-    from release_tool.errors import ValidationFailed
     from release_tool.steps.review import ReviewResult
-
-RINGS = ("runtime", "node", "legacy")
-ALWAYS = "runtime"
 
 
 @click.command(help="Plan, fetch, trace, validate and review in one go.")
@@ -35,7 +32,7 @@ ALWAYS = "runtime"
     "--on",
     multiple=True,
     type=click.Choice(RINGS),
-    help="Prove in this ring too; may be repeated. The runtime ring is always run.",
+    help="A further ring; may be repeated. The runtime ring is always run.",
 )
 @click.pass_context
 def command(ctx: click.Context, /, model: str | None, *, on: tuple[str, ...], **options: Any) -> None:
@@ -44,7 +41,7 @@ def command(ctx: click.Context, /, model: str | None, *, on: tuple[str, ...], **
     inputs = collect_inputs(model, options)
     for line in origins(ctx, inputs) if inputs else ():
         context.console.debug(line)
-    done = run_release(context, inputs, rings=rings_of(on))
+    done = run_release(context, inputs, rings=on)
     emit(context, done.text(context), done.data(context))
 
 
@@ -90,11 +87,6 @@ class Run:
         }
 
 
-def rings_of(on: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the rings to run, in their own order; the runtime ring is always among them."""
-    return tuple(ring for ring in RINGS if ring == ALWAYS or ring in on)
-
-
 def run_release(context: Context, inputs: dict[str, Raw], *, rings: tuple[str, ...]) -> Run:
     """Run every step up to the review.
 
@@ -106,13 +98,13 @@ def run_release(context: Context, inputs: dict[str, Raw], *, rings: tuple[str, .
     """
     from release_tool.errors import ValidationFailed
     from release_tool.steps.fetch import run_fetch
+    from release_tool.steps.measuring import failing, markdown, table
     from release_tool.steps.plan import plan_release
     from release_tool.steps.review import run_review
     from release_tool.steps.trace import run_trace
     from release_tool.steps.validate import run_validate
 
     done = Run()
-    red: ValidationFailed | None = None
     if inputs:
         with done.timed("plan"):
             plan_release(context, inputs)
@@ -121,13 +113,18 @@ def run_release(context: Context, inputs: dict[str, Raw], *, rings: tuple[str, .
     with done.timed("trace"):
         run_trace(context)
     with done.timed("validate"):
-        try:
-            run_validate(context, rings=rings)
-        except ValidationFailed as error:
-            # The page is the evidence: it is written first, and its own error names every reason.
-            red = error
+        verdicts = run_validate(context, rings=rings)
+    context.console.info(table(verdicts))
+    context.console.summary(markdown(verdicts))
+    red = failing(verdicts)
     with done.timed("review"):
-        done.result = run_review(context)
+        try:
+            done.result = run_review(context)
+        except ValidationFailed as refused:
+            # The page is written by now: its place is the hint, and validate knows the cause.
+            if red is not None:
+                raise ValidationFailed(str(red), hint=refused.hint) from refused
+            raise
     if red is not None:
         raise red
     return done

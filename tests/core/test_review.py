@@ -132,5 +132,19 @@ def test_a_proof_on_other_probes_is_not_measured_by_the_shipped_ones():
     assert unanswered(replace(proof, probes_sha256=SHIPPED.sha256), SHIPPED)
 
 
+def test_a_runtime_proof_on_other_probes_does_not_release():
+    plan = make_plan()
+    reasons = blockers(plan, certified(plan, probes_sha256="f" * 64), SHIPPED)
+    assert len(reasons) == 2
+    assert all("other probes than release-tool ships" in reason for reason in reasons)
+
+
+def test_a_probe_that_the_ring_can_not_be_asked_is_not_missed():
+    plan = make_plan()
+    rows = comparisons(ModelKind.DENSE, 1e-8, 1e-7)
+    some = certified(plan, comparisons=rows[2:], not_asked=(rows[0].probe, rows[1].probe))
+    assert blockers(plan, some, SHIPPED) == ()
+
+
 def test_a_plan_without_artifacts_is_blocked():
     assert blockers(make_plan(artifacts=()), {}, SHIPPED) == ("the plan has no artifact",)

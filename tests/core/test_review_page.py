@@ -31,6 +31,7 @@ from release_tool.core.kinds import ModelKind
 from release_tool.core.page import CompatRow, Level
 from release_tool.core.page_build import Reviewed, make_page
 from release_tool.core.plan import LeftOut, LicenceFacts, RemoteCode
+from release_tool.core.probes import Probe, ProbeSet
 from release_tool.core.render import render_html, render_markdown
 from release_tool.core.review import blockers, make_review
 from release_tool.documents import WorkFolder
@@ -328,7 +329,19 @@ def test_a_missing_node_and_versions_that_stood_in_are_said(reviewed):
 
 
 def test_other_probes_than_the_shipped_ones_are_said(reviewed):
-    assert titles(replace(green(reviewed), shipped_probes="0" * 64)) == ["Other probes"]
+    page = make_page(replace(green(reviewed), shipped_probes="0" * 64))
+    assert [notice.title for notice in page.notices] == ["Other probes"]
+    assert page.notices[0].text.startswith("torch_script in the node ring, onnx in the node ring")
+
+
+def test_probes_that_a_ring_can_not_be_asked_are_named(reviewed):
+    given = green(reviewed)
+    some = {
+        name: replace(one, proofs=tuple(replace(p, note="n", not_asked=("empty", "blank")) for p in one.proofs))
+        for name, one in given.certificates.items()
+    }
+    row = make_page(replace(given, certificates=some)).proofs[0]
+    assert row.note == "n Not asked, because this ring refuses them of every model: empty, blank."
 
 
 @pytest.mark.parametrize(
@@ -424,7 +437,12 @@ def shown(verdict):
     )
     bundle = make_bundle(kind)
     certificate = fold(plan, make_source(), bundle, proofs, {})
-    reasons = blockers(plan, {"torch_script": certificate}, packaged_probes())
+    probes = ProbeSet(
+        texts=tuple(Probe(id=row.probe, shape=row.shape, text="") for row in rows),
+        pairs=(),
+        sha256=proofs[0].probes_sha256,
+    )
+    reasons = blockers(plan, {"torch_script": certificate}, probes)
     known = {"artifact": "torch_script", "target": True, "reasons": ()}
     compat = (
         CompatRow(**known, versions="3.0 - 3.9", level=Level.OK, sign="✓", verdict="deploys", basis="measured"),
@@ -438,7 +456,7 @@ def shown(verdict):
         configs={"torch_script": '{\n  "name": "huggingface/acme/tiny"\n}'},
         review=make_review(plan, files, reasons, ()),
         compat=compat,
-        shipped_probes=proofs[0].probes_sha256,
+        shipped_probes=probes.sha256,
     )
 
 
