@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from release_tool.core.archive_facts import DEFLATED, MODEL_SUFFIXES, STORED, TOKENIZER_FILE
 from release_tool.core.kinds import MAX_ARCHIVE_BYTES, MAX_ONNX_BYTES, TRAITS, Format, ModelKind
-from release_tool.core.serving import since
+from release_tool.core.serving import INTRODUCED, since
 from release_tool.core.verdicts import Finding, Severity
 
 if TYPE_CHECKING:
@@ -205,8 +205,8 @@ def introduced(facts: ArchiveFacts, target: Target) -> Iterator[Finding]:
     first = since(kind, fmt)
     if target.before(first):
         name = TRAITS[kind].function_name
-        new = f"{name} as ONNX" if fmt is Format.ONNX else "Sentence highlighting"
-        new = name if fmt is Format.TORCH_SCRIPT and kind is not ModelKind.HIGHLIGHTER else new
+        new = f"{name} as ONNX" if first != INTRODUCED[kind] else name
+        new = "Sentence highlighting" if kind is ModelKind.HIGHLIGHTER else new
         yield Finding(
             rule="introduced",
             severity=Severity.FATAL,

@@ -44,7 +44,9 @@ def modes(facts: ArchiveFacts, target: Target) -> Iterator[Finding]:
         return
     mode, written = _mode(facts), str(facts.model_config.get("pooling_mode"))[:40]
     if target.before(POOLED_BY_SERVER_SINCE):
-        if server_pools(facts) and (mode is not PoolingMode.MEAN or facts.model_config.get("normalize_result")):
+        # ONNX is not served at all there.
+        asks = server_pools(facts) and facts.format is not Format.ONNX
+        if asks and (mode is not PoolingMode.MEAN or facts.model_config.get("normalize_result")):
             yield Finding(
                 rule="pooling-ignored",
                 severity=Severity.FATAL,
