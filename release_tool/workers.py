@@ -107,7 +107,9 @@ class Worker:
         """Kill the child if it still runs."""
         if self.process.poll() is None:
             self.process.kill()
-            self.process.wait()
+        self.process.wait()
+        if self.process.stdout is not None:
+            self.process.stdout.close()
 
 
 def start(name: str, module: str, arguments: Sequence[str], *, debug: bool = False) -> Worker:

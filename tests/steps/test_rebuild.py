@@ -1,0 +1,81 @@
+"""Rebuild: the same bytes from the pinned source, or a clear no."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from release_tool.cli import run
+from release_tool.core.bundle import Bundle, bundle_name
+from release_tool.core.certificate import certificate_name, fold
+from release_tool.core.plan import ReleasePlan
+from release_tool.core.source import SourceSnapshot
+from release_tool.documents import WorkFolder, file_sha256
+from tiny_models import make
+
+
+@pytest.fixture(scope="module")
+def released(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A traced model with certificates; the proofs are no part of what rebuild looks at."""
+    folder = tmp_path_factory.mktemp("released")
+    model = make(folder / "tiny", "bert", "dense")
+    work = WorkFolder(folder / "work")
+    assert run(["--work", str(work.folder), "trace", str(model), "--version", "1.0.0", "--no-answers"]) == 0
+    plan = work.read(ReleasePlan, "plan.json", made_by="plan")
+    source = work.read(SourceSnapshot, "source.json", made_by="fetch")
+    for artifact in plan.artifacts:
+        bundle = work.read(Bundle, bundle_name(artifact.id), made_by="trace")
+        work.write(certificate_name(artifact.id), fold(plan, source, bundle, (), {}))
+    return model, work.folder
+
+
+@pytest.mark.parametrize("artifact", ["torch_script", "onnx"])
+def test_the_same_bytes_come_out_somewhere_else(
+    released: tuple[Path, Path], tmp_path: Path, artifact: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, work = released
+    certificate = work / certificate_name(artifact)
+    code = run(["--work", str(tmp_path), "--json", "rebuild", str(certificate), "--model", str(model)])
+    result = json.loads(capsys.readouterr().out)
+    assert code == 0
+    assert result["same"] is True
+    assert file_sha256(Path(result["archive"])) == json.loads(certificate.read_text())["archive_sha256"]
+
+
+def test_a_folder_that_changed_is_refused(
+    released: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = make(tmp_path / "tiny", "bert", "dense", seed=1)
+    certificate = released[1] / certificate_name("onnx")
+    assert run(["--work", str(tmp_path / "work"), "rebuild", str(certificate), "--model", str(other)]) == 7
+    assert "error:" in capsys.readouterr().err
+
+
+def test_a_folder_release_needs_its_folder(
+    released: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    certificate = released[1] / certificate_name("onnx")
+    assert run(["--work", str(tmp_path), "rebuild", str(certificate)]) == 2
+    assert "--model" in capsys.readouterr().err
+
+
+def test_other_bytes_are_said_with_the_versions_that_differ(
+    released: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, work = released
+    data = json.loads((work / certificate_name("onnx")).read_text())
+    data["archive_sha256"] = "0" * 64
+    data["bundle"]["export"]["versions"]["torch"] = "2.99.0"
+    path = tmp_path / "certificate.json"
+    path.write_text(json.dumps(data))
+    assert run(["--work", str(tmp_path / "work"), "rebuild", str(path), "--model", str(model)]) == 7
+    assert "torch 2.99.0 then" in capsys.readouterr().err
+
+
+def test_a_file_that_is_no_certificate_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "certificate.json"
+    path.write_text("{}")
+    assert run(["--work", str(tmp_path), "rebuild", str(path)]) == 7
+    assert "is not a release-tool/certificate@1" in capsys.readouterr().err
