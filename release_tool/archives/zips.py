@@ -11,6 +11,7 @@ import stat
 import struct
 import tempfile
 import zipfile
+import zlib
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING
 
@@ -38,6 +39,8 @@ _END64_LOCATOR = b"PK\x06\x07"
 _END64_LOCATOR_SIZE = 20
 _LOCAL_HEADER_SIZE = 30
 _ENCRYPTED = 0x1
+_DAMAGE = (zipfile.BadZipFile, NotImplementedError, ValueError, OverflowError, OSError, struct.error, EOFError)
+"""What zipfile raises over directories and headers that lie: wrong offsets (OSError from seek), names, versions."""
 _HOSTILE = "Give an archive that release-tool or ML Commons' own tools made; this one must not be unpacked anywhere."
 
 
@@ -87,7 +90,7 @@ class Archive:
         _check_directory_size(stream, name)
         try:
             self.zip = zipfile.ZipFile(stream)
-        except (zipfile.BadZipFile, UnicodeDecodeError, struct.error, NotImplementedError, ValueError) as error:
+        except _DAMAGE as error:
             raise _broken(name, error) from error
         infos = self.zip.infolist()
         _check_names(infos, name)
@@ -122,13 +125,18 @@ class Archive:
         """Open an entry for reading forwards, in memory that does not grow with it."""
         info = self.zip.getinfo(entry)
         try:
-            if info.compress_type == STORED:
-                yield io.BufferedReader(self._window(info), COPY_BYTES)
-            else:
-                with self.zip.open(info) as stream:
-                    yield stream
-        except (zipfile.BadZipFile, EOFError, zipfile.zlib.error, struct.error, NotImplementedError) as error:  # type: ignore[attr-defined]
+            with self._stream(info) as stream:
+                yield stream
+        except (zipfile.BadZipFile, EOFError, zlib.error) as error:
             raise _broken(f"{entry} in {self.name}", error) from error
+
+    def _stream(self, info: zipfile.ZipInfo) -> IO[bytes]:
+        if info.compress_type == STORED:
+            return io.BufferedReader(self._window(info), COPY_BYTES)
+        try:
+            return self.zip.open(info)
+        except (*_DAMAGE, RuntimeError) as error:
+            raise _broken(f"{info.filename} in {self.name}", error) from error
 
     @contextmanager
     def open_seekable(self, entry: str) -> Iterator[IO[bytes]]:
@@ -195,7 +203,8 @@ def _check_directory_size(stream: IO[bytes], name: str) -> None:
     entries, directory = struct.unpack("<HI", tail[at + 10 : at + 16])
     locator = tail[at - _END64_LOCATOR_SIZE : at] if at >= _END64_LOCATOR_SIZE else b""
     if locator.startswith(_END64_LOCATOR):
-        stream.seek(struct.unpack("<Q", locator[8:16])[0])
+        offset = struct.unpack("<Q", locator[8:16])[0]
+        stream.seek(min(offset, size))
         record = stream.read(56)
         if len(record) < 56:
             raise _broken(name, "its 64-bit directory record is missing")
@@ -229,6 +238,8 @@ def _check_sizes(infos: list[zipfile.ZipInfo], name: str) -> None:
     if total > MAX_UNPACKED_BYTES:
         raise UsageError(f"{name} would unpack to {total:,} bytes: it is a zip bomb.", hint=_HOSTILE)
     for info in infos:
+        if info.header_offset < 0:
+            raise _broken(f"{info.filename} in {name}", "it begins before the file does")
         if info.compress_type == STORED and info.file_size != info.compress_size:
             raise _broken(f"{info.filename} in {name}", "its two sizes differ although it is stored")
         if info.compress_type not in (STORED, DEFLATED):

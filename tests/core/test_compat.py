@@ -257,7 +257,7 @@ CASES = [
     Case("torch-output-key", WARNING, kind="dense", files=script("other-key")),
     Case("torch-output-key", WARNING, kind="sparse", files=script("other-key")),
     Case("torch-returns", kind="question-answering", files=script("named")),
-    Case("torch-returns", WARNING, kind="cross-encoder", 
+    Case("torch-returns", WARNING, kind="cross-encoder",
          files=script("cross-encoder", {".py": lambda d: d.replace(b"-> Tensor", b"-> Tuple[Tensor, Tensor]")})),
     Case("torch-device", kind="dense", files=script("dense", CUDA), says="cuda:0"),
     Case("torch-device-constant", WARNING, kind="dense", files=script("bound")),
