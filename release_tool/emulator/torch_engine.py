@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from .faults import Refused
@@ -22,7 +23,8 @@ class TorchEngine:
 
         self.torch = torch
         torch.set_num_threads(1)
-        torch.set_num_interop_threads(1)
+        with suppress(RuntimeError):  # Refused once threads have started: only where a test runs us in its own process.
+            torch.set_num_interop_threads(1)
         self.versions = {"torch": torch.__version__.split("+")[0]}
         try:
             self.module: Any = torch.jit.load(str(path), map_location="cpu")
