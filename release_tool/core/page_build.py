@@ -111,11 +111,14 @@ def headline(given: Reviewed, level: Level) -> str:
 def notices(given: Reviewed) -> tuple[Notice, ...]:
     """Return what an approver should know first, gravest first."""
     found = [*_danger(given), *_missing_proofs(given), *_compat_notices(given)]
+    warned: dict[str, list[str]] = {}
     for artifact in given.plan.artifacts:
-        found.extend(
-            Notice(level=Level.ATTENTION, title=f"Warning, {clip(artifact.id, 60)}", text=clip(warning, 600))
-            for warning in given.bundles[artifact.id].warnings
-        )
+        for warning in given.bundles[artifact.id].warnings:
+            warned.setdefault(warning, []).append(clip(artifact.id, 60))
+    found.extend(
+        Notice(level=Level.ATTENTION, title=f"Warning, {', '.join(names)}", text=clip(warning, 600))
+        for warning, names in warned.items()
+    )
     found.extend(
         Notice(level=Level.ATTENTION, title="Warning of the plan", text=clip(warning, 600))
         for warning in given.plan.warnings

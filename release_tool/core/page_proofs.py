@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from release_tool.core.bars import TokenBar, token_plot
 from release_tool.core.kinds import ModelKind
+from release_tool.core.opensearch import stack_of
 from release_tool.core.page import SIGN, Fact, Level, Picture, ProofRow, ShapeRow
 from release_tool.core.plan import Tolerances
 from release_tool.core.plots import Point, Series, difference_plot
@@ -82,11 +83,32 @@ def proof_row(certificate: Certificate, proof: Proof) -> ProofRow:
         versions=tuple(
             Fact(label=clip(name, 60), value=clip(version, 60)) for name, version in sorted(proof.versions.items())
         ),
-        versions_note=PINNED if proof.pinned else STAND_IN,
+        versions_note=whose(proof, certificate.plan.target_versions),
         reasons=tuple(clip(reason, 500) for reason in failures[:SHOWN_REASONS]),
         more_reasons=plural(len(failures) - SHOWN_REASONS, "more probe") if len(failures) > SHOWN_REASONS else "",
         note=_note(proof),
     )
+
+
+def whose(proof: Proof, targets: tuple[str, ...]) -> str:
+    """Say whether what answered is what the server loads models with, and what is not.
+
+    A proof may be pinned but for one library: TorchScript runs in the installed torch.
+    """
+    if not proof.pinned:
+        return STAND_IN
+    stacks = [stack_of(version) for version in targets]
+    served = {
+        "onnxruntime": {stack.onnxruntime for stack in stacks},
+        "tokenizers": {stack.tokenizers for stack in stacks},
+        "torch": {stack.libtorch for stack in stacks},
+    }
+    other = [
+        name
+        for name, version in sorted(proof.versions.items())
+        if name in served and version.partition("+")[0] not in served[name]
+    ]
+    return f"{PINNED}, but for {' and '.join(other)}" if other else PINNED
 
 
 def _note(proof: Proof) -> str:

@@ -328,6 +328,17 @@ def test_a_missing_node_and_versions_that_stood_in_are_said(reviewed):
     assert page.headline != "Ready for approval."
 
 
+def test_a_library_that_is_not_the_servers_is_named(reviewed):
+    rows = {(row.artifact, row.ring): row.versions_note for row in make_page(green(reviewed)).proofs}
+    assert rows[("onnx", "runtime")] == "the server's own versions, but for torch"  # 2.13 where the server has 2.5.1
+    assert rows[("onnx", "node")] == "the server's own versions"
+
+
+def test_a_warning_of_both_archives_is_said_once(reviewed):
+    found = [notice for notice in make_page(reviewed).notices if notice.title.startswith("Warning, ")]
+    assert [notice.title for notice in found] == ["Warning, torch_script, onnx"]
+
+
 def test_other_probes_than_the_shipped_ones_are_said(reviewed):
     page = make_page(replace(green(reviewed), shipped_probes="0" * 64))
     assert [notice.title for notice in page.notices] == ["Other probes"]
