@@ -478,3 +478,28 @@ def test_the_page_is_the_one_that_was_looked_at(golden, verdict):
     assert (page.digest is None) == (verdict == "red")
     golden(f"review-{verdict}.html", render_html(HTML, page))
     golden(f"review-{verdict}.md", render_markdown(MARKDOWN, page))
+
+
+def luminance(colour):
+    """Return the relative luminance of ``#rrggbb`` (WCAG 2)."""
+    parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(one, other):
+    light, dark = sorted((luminance(one), luminance(other)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+@pytest.mark.parametrize("palette", [0, 1], ids=["light", "dark"])
+def test_every_text_can_be_read_on_every_ground_it_stands_on(palette):
+    """WCAG AA: 4.5 to 1 for text."""
+    colours = dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6})", HTML.split(":root {")[palette + 1].split("}")[0]))
+    pairs = [(text, ground) for text in ("ink", "soft", "runtime", "stop") for ground in ("paper", "panel", "faint")]
+    pairs += [(tone, f"{tone}-bg") for tone in ("ok", "attention", "stop", "note")]
+    pairs += [("ink", f"{tone}-bg") for tone in ("ok", "attention", "stop", "note")]
+    pairs += [("panel", tone) for tone in ("ok", "attention", "stop", "note")]
+    pairs += [(tone, "paper") for tone in ("ok", "attention", "note")]
+    faint = {pair: round(contrast(colours[pair[0]], colours[pair[1]]), 2) for pair in pairs}
+    assert not {pair: ratio for pair, ratio in faint.items() if ratio < 4.5}
