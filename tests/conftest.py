@@ -88,6 +88,36 @@ def hub(monkeypatch, tmp_path):
         huggingface_hub.close_session()
 
 
+@pytest.fixture(scope="session")
+def node_machine():
+    """Skip where the real OpenSearch can't run: no JDK, no Maven, another platform; fail there if it is required."""
+    from release_tool.errors import MachineError
+    from release_tool.services.jdk import find_jdk, find_maven
+    from release_tool.services.node_home import check_platform
+    from release_tool.services.node_pins import pins_of
+    from release_tool.services.node_process import server_user
+
+    pins = pins_of()[1]
+    try:
+        check_platform(pins)
+        find_maven(os.environ)
+        find_jdk(os.environ, minimum=pins.java, for_others=server_user() is not None)
+    except MachineError as error:
+        if os.environ.get("RELEASE_TOOL_REQUIRE_NODE"):
+            pytest.fail(f"the real node is required: {error}")
+        pytest.skip(f"{ALLOWED_SKIP} {error}")
+
+
+@pytest.fixture(scope="session")
+def node(node_machine):
+    """Lend the real OpenSearch with ML Commons: started once a run, ended after it unless a person keeps it."""
+    from release_tool.console import Console
+    from release_tool.services.node import running_node
+
+    with running_node(Console(), env=dict(os.environ)) as running:
+        yield running
+
+
 @pytest.fixture
 def golden(request):
     """Return a check: the text must equal the file of tests/golden, which --update-goldens writes."""

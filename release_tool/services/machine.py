@@ -15,7 +15,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from release_tool.core.escape import one_line
-from release_tool.errors import ReleaseError, Unreachable
+from release_tool.errors import BadToken, MissingExtra, ReleaseError, SourceError, Unreachable
 from release_tool.services.cache import cache_folder
 from release_tool.services.jdk import find_jdk, find_maven
 from release_tool.services.node import MIN_MEMORY_BYTES, status
@@ -179,11 +179,14 @@ def _hub(env: Mapping[str, str]) -> Check:
         if client.offline:
             return Check(name=name, level=Level.NOTE, found="HF_HUB_OFFLINE is set", hint="Folders and the cache work.")
         client.get_json("api/models?limit=1", about="the hub")
-    except Unreachable as error:
+    except (Unreachable, OSError) as error:
         hint = "Check network, proxy and HF_ENDPOINT; folders and the hub's cache work without."
         return Check(name=name, level=Level.NOTE, found=one_line(str(error)), hint=hint)
-    except ReleaseError as error:
+    except (BadToken, MissingExtra) as error:
         return Check(name=name, level=Level.NOTE, found=one_line(str(error)), hint=error.hint)
+    except SourceError:
+        # A mirror may have no list of models; that it said so is an answer.
+        pass
     return Check(name=name, level=Level.OK, found=f"{client.endpoint} answers")
 
 

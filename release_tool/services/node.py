@@ -279,21 +279,27 @@ def _running(cache: Path) -> NodeState | None:
 
 
 def _stop(cache: Path, state: NodeState) -> None:
-    for process in _processes(state):
-        try:
-            gone = end(process, patience=STOP_SECONDS)
-        except PermissionError as error:
-            raise MachineError(
-                f"The node's process {process.pid} belongs to another user.", hint="Run node down as that user."
-            ) from error
-        if not gone:
-            raise MachineError(
-                f"The node's process {process.pid} does not end.", hint="Look at it with ps, then run node down again."
-            )
+    # While it starts, the server is a shell that starts others: looked for again until nothing is left.
+    while processes := _processes(state):
+        for process in processes:
+            _end(process)
     folder = Path(state.folder)
     if folder.is_dir():
         shutil.rmtree(folder)
     _state_path(cache).unlink(missing_ok=True)
+
+
+def _end(process: ProcessId) -> None:
+    try:
+        gone = end(process, patience=STOP_SECONDS)
+    except PermissionError as error:
+        raise MachineError(
+            f"The node's process {process.pid} belongs to another user.", hint="Run node down as that user."
+        ) from error
+    if not gone:
+        raise MachineError(
+            f"The node's process {process.pid} does not end.", hint="Look at it with ps, then run node down again."
+        )
 
 
 def check_memory() -> None:
@@ -342,7 +348,7 @@ def _spawned(cache: Path, state: NodeState, home: NodeHome, jdk: Jdk, *, env: Ma
     folder.mkdir(mode=0o700)
     owner = server_user()
     make_folder(folder, home, owner)
-    process = identify(spawn(folder, jdk, owner, env).pid)
+    process = identify(spawn(folder, jdk, owner, env))
     state = replace(state, process=process)
     _write(cache, state)
     return state

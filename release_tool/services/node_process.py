@@ -30,6 +30,7 @@ NOBODY = 65534
 """The number of ``nobody`` on Linux where the name is not in the user table."""
 
 HEAP_MEGABYTES = 1024
+MAX_WORDS = 800
 
 SETTINGS = """\
 # Written by release-tool: one node that only this machine reaches, for proofs, with nothing worth keeping.
@@ -196,5 +197,7 @@ def last_words(folder: Path) -> str:
     except OSError:
         return "it left no log"
     lines = [line for line in text.splitlines() if line.strip()]
-    bad = [line for line in lines if re.search(r"\b(ERROR|FATAL|Exception|Error:)", line)]
-    return one_line(" | ".join((bad or lines)[-3:]))[:600] or "it said nothing"
+    bad = [line for line in lines if re.search(r"\b(ERROR|FATAL)\b|Exception\b|Error:", line)]
+    # The first lines name what went wrong, the last one its cause.
+    chosen = dict.fromkeys([*bad[:2], *bad[-1:]] or lines[-3:])
+    return one_line(" | ".join(chosen))[:MAX_WORDS] or "it said nothing"

@@ -1,0 +1,126 @@
+"""``release-tool doctor`` and ``node``: what a person reads, and the exit codes."""
+
+from __future__ import annotations
+
+import configparser
+import json
+from pathlib import Path
+
+import pytest
+
+from release_tool.cli import run
+from release_tool.services import machine
+from release_tool.services.machine import Level, look, numbers
+
+
+@pytest.fixture
+def env(monkeypatch, tmp_path):
+    """Give the command an empty cache and no way to a hub."""
+    monkeypatch.setenv("RELEASE_TOOL_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    return monkeypatch
+
+
+def by_name(capsys) -> dict[str, dict]:
+    return {item["name"]: item for item in json.loads(capsys.readouterr().out)["checks"]}
+
+
+def test_the_packages_are_those_of_the_extra(repository: Path) -> None:
+    parser = configparser.ConfigParser()
+    parser.read(repository / "setup.cfg", encoding="utf-8")
+    wanted = {}
+    for line in parser["options.extras_require"]["trace"].split():
+        name, _, bounds = line.partition(">=")
+        wanted[name] = bounds.partition(",")[0]
+    assert wanted == machine.TRACE_PACKAGES
+
+
+def test_every_part_is_looked_at_and_a_complete_machine_is_ready(env, tmp_path, capsys) -> None:
+    env.setattr(machine, "TRACE_PACKAGES", {"numpy": "2"})
+    assert run(["--json", "--work", str(tmp_path / "work"), "doctor"]) == 0
+    found = by_name(capsys)
+    assert {
+        "python",
+        "numpy",
+        "runtime ring",
+        "memory",
+        "disk",
+        "model hub",
+        "node: JDK",
+        "node: Maven",
+        "node",
+    } <= set(found)
+    assert found["model hub"]["level"] == "note"
+    assert not (tmp_path / "cache").exists()
+    assert not (tmp_path / "work").exists()
+
+
+def test_a_missing_package_is_exit_12_with_the_install_line(env, capsys) -> None:
+    env.setattr(machine, "TRACE_PACKAGES", {"numpy": "2", "no-such-package-at-all": "1"})
+    assert run(["doctor"]) == 12
+    shown = capsys.readouterr()
+    assert "MISSING no-such-package-at-all" in shown.out
+    assert "release-tool[trace]" in shown.err
+
+
+def test_an_old_package_is_missing_too(env, capsys) -> None:
+    env.setattr(machine, "TRACE_PACKAGES", {"numpy": "999"})
+    assert run(["--json", "doctor"]) == 12
+    assert "older than 999" in by_name(capsys)["numpy"]["found"]
+
+
+def test_no_java_and_no_maven_are_notes_only(env, tmp_path, capsys) -> None:
+    env.setattr(machine, "TRACE_PACKAGES", {})
+    env.setattr("release_tool.services.jdk.JVM_FOLDER", tmp_path)
+    env.setenv("PATH", str(tmp_path))
+    for name in ("OPENSEARCH_JAVA_HOME", "JAVA_HOME", "JAVA_HOME_21_X64", "JAVA_HOME_25_X64"):
+        env.delenv(name, raising=False)
+    assert run(["--json", "doctor"]) == 0
+    found = by_name(capsys)
+    assert found["node: Maven"]["level"] == "note"
+    assert "settings.xml" in found["node: Maven"]["hint"]
+
+
+def test_too_little_memory_for_a_trace_is_missing(env, tmp_path) -> None:
+    env.setattr(machine, "available_memory", lambda: 10**9)
+    found = {
+        check.name: check for check in look(tmp_path, {"HF_HUB_OFFLINE": "1", "RELEASE_TOOL_CACHE": str(tmp_path)})
+    }
+    assert found["memory"].level is Level.MISSING
+
+
+def test_a_hub_that_answers_is_told(hub, env, tmp_path) -> None:
+    env.delenv("HF_HUB_OFFLINE")
+    found = {
+        check.name: check
+        for check in look(tmp_path, {"HF_ENDPOINT": hub.endpoint, "RELEASE_TOOL_CACHE": str(tmp_path)})
+    }
+    assert (found["model hub"].level, found["model hub"].found) == (Level.OK, f"{hub.endpoint} answers")
+
+
+def test_a_hub_out_of_reach_is_a_note_with_what_still_works(env, tmp_path) -> None:
+    env.delenv("HF_HUB_OFFLINE")
+    # The library reads its environment once, at import.
+    env.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    settings = {"HF_ENDPOINT": "http://127.0.0.1:9", "RELEASE_TOOL_CACHE": str(tmp_path)}
+    found = {check.name: check for check in look(tmp_path, settings)}
+    assert found["model hub"].level is Level.NOTE
+    assert "HF_ENDPOINT" in found["model hub"].hint
+
+
+@pytest.mark.parametrize(
+    ("version", "parts"),
+    [("2.13.0+cu130", (2, 13, 0)), ("0.23.3", (0, 23, 3)), ("4.0rc1", (4, 0)), ("7", (7,)), ("1.dev3", (1,))],
+)
+def test_versions_are_compared_by_number(version: str, parts: tuple) -> None:
+    assert numbers(version) == parts
+
+
+def test_a_node_that_is_not_there_is_said(env, capsys) -> None:
+    assert run(["node", "status"]) == 0
+    assert "state: down" in capsys.readouterr().out
+    assert run(["node", "status", "--url"]) == 1
+    assert run(["node", "down"]) == 0
+    assert "No node was running." in capsys.readouterr().out
+    assert run(["node", "up", "--version", "1.2.3"]) == 2
+    assert "Pinned: 3.6.0" in capsys.readouterr().err
