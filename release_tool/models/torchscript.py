@@ -56,9 +56,10 @@ def trace(module: torch.nn.Module, example: tuple[Any, ...]) -> torch.jit.Script
 
 
 def _graphs(module: Any) -> Iterator[torch._C.Graph]:
+    """Every graph of a traced module: a part that is called twice has a second method, forward1."""
     for child in module.modules():
-        if child._c._has_method("forward"):
-            yield child._c._get_method("forward").graph
+        for name in child._c._method_names():
+            yield child._c._get_method(name).graph
 
 
 def _is_device_constant(node: torch._C.Node) -> bool:

@@ -1,0 +1,64 @@
+"""A whole release of every kind, from a folder to the review page, proven in the real OpenSearch.
+
+Tiny models of seven families with three sorts of tokenizers; the numbers of every certificate come from the server
+itself. One model a test: its archives, its proofs of both rings, its page.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from tiny_models import make
+
+from release_tool.cli import run
+
+RELEASES = {
+    # name: (family, model, request, artifacts)
+    "dense-bert": ("bert", "dense", (), ("torch_script", "onnx")),
+    "dense-mpnet": ("mpnet", "dense", (), ("torch_script", "onnx")),
+    "dense-modernbert": ("modernbert", "dense", (), ("torch_script", "onnx")),
+    "sparse-distilbert": (
+        "distilbert",
+        "sparse",
+        ("--kind", "sparse", "--kind", "sparse-tokenizer"),
+        ("torch_script", "onnx", "tokenizer"),
+    ),
+    "sparse-xlm-roberta": ("xlm-roberta", "sparse", ("--kind", "sparse", "--prune-ratio", "0.1"), ("torch_script", "onnx")),
+    "sparse-tokenizer-bert": ("bert", "sparse-tokenizer", ("--kind", "sparse-tokenizer"), ("tokenizer",)),
+    "cross-encoder-albert": ("albert", "cross-encoder", (), ("torch_script", "onnx")),
+    "cross-encoder-roberta": ("roberta", "cross-encoder", (), ("torch_script", "onnx")),
+    "question-answering-bert": ("bert", "question-answering", (), ("torch_script",)),
+    "highlighter-bert": ("bert", "highlighter", (), ("torch_script",)),
+}
+OPTIONS = {"highlighter-bert": {"head_scale": 20}, "question-answering-bert": {"head_scale": 20}}
+
+
+@pytest.mark.node
+@pytest.mark.parametrize("name", RELEASES)
+def test_a_release_is_proven_in_both_rings(
+    name: str, tmp_path: Path, node: object, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert node
+    family, kind, request, artifacts = RELEASES[name]
+    model = make(tmp_path / "tiny", family, kind, **OPTIONS.get(name, {}))
+    work = tmp_path / "work"
+    code = run(["--work", str(work), "run", str(model), "--version", "1.0.0", *request, "--on", "node"])
+    said = capfd.readouterr()
+    assert code == 0, said.err[-3000:] + said.out[-2000:]
+    for artifact in artifacts:
+        certificate = json.loads((work / f"certificate-{artifact}.json").read_text())
+        rings = {proof["ring"]: proof for proof in certificate["proofs"]}
+        assert set(rings) == {"runtime", "node"}
+        for proof in rings.values():
+            assert len(proof["comparisons"]) >= 64 or kind == "highlighter"
+            assert not [item for item in proof["comparisons"] if item["error"]]
+        assert rings["node"]["versions"]["opensearch"] == "3.6.0"
+    review = json.loads((work / "review.json").read_text())
+    assert review["digest"]
+    assert (work / "review.html").stat().st_size > 10_000
+    # A second run finds everything proven and gives the same digest.
+    before = review["digest"]
+    assert run(["--work", str(work), "run", str(model), "--version", "1.0.0", *request, "--on", "node"]) == 0
+    assert json.loads((work / "review.json").read_text())["digest"] == before
