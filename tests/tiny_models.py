@@ -9,6 +9,7 @@ seconds and more. The tests of the oracle load every one of these folders with t
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def make(folder: Path, family: str, kind: str, seed: int = 0, **options: Any) ->
     ``mean_sqrt_len``, ``weighted_mean``, ``last_token``), ``normalize`` (bool), ``dense_module`` (width
     of a Dense module), ``prompts`` (dict), ``dtype`` (``float16``, ``bfloat16``), ``labels`` (cross-encoder),
     ``activation`` (``l0``, sparse-st), ``layers``, ``width``, ``head_scale`` (multiplies the head, so
-    that answers are decided), ``alpha`` (highlighter).
+    that answers are decided), ``alpha`` (highlighter), ``shared_idf`` (weights for tokens that read alike, too).
     """
     import torch
     from transformers.utils import logging
@@ -75,7 +76,7 @@ def make(folder: Path, family: str, kind: str, seed: int = 0, **options: Any) ->
     if kind in ("dense", "sparse-st"):
         _sentence_transformers_files(folder, family, kind, tokenizer, options)
     if kind == "sparse-tokenizer":
-        _write_json(folder / "idf.json", idf_of(tokenizer))
+        _write_json(folder / "idf.json", idf_of(tokenizer, shared=options.get("shared_idf", False)))
         config = _config(family, tokenizer, options)
         config.save_pretrained(folder)
     (folder / "README.md").write_text(CARD, encoding="utf-8")
@@ -85,14 +86,20 @@ def make(folder: Path, family: str, kind: str, seed: int = 0, **options: Any) ->
 CARD = "---\nlicense: apache-2.0\n---\n# tiny\n\nA tiny random model for tests.\n"
 
 
-def idf_of(tokenizer: Any) -> dict[str, float]:
-    """Return a weight for each vocabulary token but the special ones and every seventh (absent means 1)."""
+def idf_of(tokenizer: Any, *, shared: bool = False) -> dict[str, float]:
+    """Return a weight for each vocabulary token but the special ones and every seventh (absent means 1).
+
+    Tokens that read alike are left out unless ``shared``: ML Commons looks weights up by a token's text, so an archive
+    can't give them different ones.
+    """
     vocabulary = sorted(tokenizer.get_vocab().items(), key=lambda pair: pair[1])
     special = set(tokenizer.all_special_ids)
+    words = tokenizer.batch_decode([[index] for _, index in vocabulary])
+    alone = {word for word, count in Counter(words).items() if count == 1}
     return {
         token: round(1.0 + (index * 37 % 101) / 13, 6)
-        for token, index in vocabulary
-        if index not in special and index % 7
+        for (token, index), word in zip(vocabulary, words, strict=True)
+        if index not in special and index % 7 and (shared or word in alone)
     }
 
 

@@ -23,7 +23,7 @@ class Diagnosis:
     fault: str
     """A stable word: ``truncation``, ``padding``, ``tokenizer``, ``special-tokens``, ``dimension``, ``refused``,
     ``not-finite``, ``source-not-finite``, ``normalisation``, ``scale``, ``pooling``, ``vocabulary-row``,
-    ``long-inputs``, ``pruning``, ``activation``, ``answer-text``, ``precision``, ``weights``."""
+    ``long-inputs``, ``pruning``, ``activation``, ``token-weights``, ``answer-text``, ``precision``, ``weights``."""
     saw: str
     """The pattern, with numbers."""
     cause: str

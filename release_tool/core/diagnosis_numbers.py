@@ -86,6 +86,12 @@ def sparse_pattern(case: Case) -> Diagnosis | None:
         return None
     rows = [item for item in case.failed if item.missing is not None]
     worst = Counter(item.worst for item in rows if item.worst is not None)
+    if case.proof.kind is ModelKind.SPARSE_TOKENIZER and rows and not any(item.missing or item.extra for item in rows):
+        return Diagnosis(
+            fault="token-weights",
+            saw=f"the same tokens, other weights in {case.of(len(rows))}, such as of token {named(worst)}",
+            cause="another idf.json, or tokens that read alike: the server looks weights up by a token's text",
+        )
     if worst and set(worst) <= case.special_ids:
         return Diagnosis(
             fault="special-tokens",
@@ -149,7 +155,9 @@ def precision(case: Case) -> Diagnosis | None:
         (item.max_abs or 0) / max(allowed(item, case.proof.kind, case.proof.ring, case.tolerances), 1e-30)
         for item in rows
     ]
-    worst = max(ratios)
+    worst = max(ratios, default=0.0)
+    if worst <= 1:
+        return None
     parallel = all(item.cosine is None or item.cosine >= 1 - 1e-9 for item in rows)
     if worst <= ROUNDING_FACTOR and parallel:
         return Diagnosis(

@@ -23,6 +23,9 @@ from release_tool.models.oracle_inputs import (
 if TYPE_CHECKING:
     from release_tool.core.probes import Probe
 
+JAVA_TRIMS = "".join(map(chr, range(0x21)))
+"""What Java's String.trim takes away: everything up to the space."""
+
 
 def _pair(probe: Probe) -> tuple[str, str]:
     return probe.first, probe.second or ""
@@ -62,13 +65,11 @@ def answer_cross_encoder(question: Question) -> Answered:
     return Answered(arrays={"logit": np.concatenate(rows).astype(np.float32)}, inputs=inputs, batching=batching)
 
 
-def answer_question_answering(question: Question) -> Answered:
-    """Return ``start`` and ``end`` logits per token, the answers' texts, and how decided they are (``margin``)."""
-    import torch
+def _answering_model(question: Question) -> Any:
+    """Return transformers' question answering model, refused where its head had to be invented."""
     import transformers
 
     plan = question.plan
-    tokenizer = load_tokenizer(question)
     with loading(question.kind):
         model, info = transformers.AutoModelForQuestionAnswering.from_pretrained(
             transformer_folder(question), output_loading_info=True, **shared_keywords(plan), **model_keywords(plan)
@@ -78,7 +79,14 @@ def answer_question_answering(question: Question) -> Answered:
             f"The snapshot has no weights for {min(info['missing_keys'])!r}: it answers no questions.",
             hint="Name the right --kind.",
         )
-    model.eval()
+    return model.eval()
+
+
+def answer_question_answering(question: Question) -> Answered:
+    """Return ``start`` and ``end`` logits per token, the answers' texts, and how decided they are (``margin``)."""
+    import torch
+
+    model, tokenizer = _answering_model(question), load_tokenizer(question)
     pairs = [_pair(probe) for probe in question.probes]
 
     def tokenize(indices: list[int]) -> Any:
@@ -88,7 +96,7 @@ def answer_question_answering(question: Question) -> Answered:
             [second for _, second in chosen],
             padding=True,
             truncation="longest_first",
-            max_length=plan.max_length,
+            max_length=question.plan.max_length,
             return_tensors="pt",
         )
 
@@ -100,14 +108,14 @@ def answer_question_answering(question: Question) -> Answered:
         masks = features["attention_mask"].bool()
         return [row[:, mask].numpy() for row, mask in zip(both, masks, strict=True)]
 
-    inputs = [unpadded(tokenize([index]))[0] for index in range(len(pairs))]
+    alone = [tokenize([index]) for index in range(len(pairs))]
+    inputs = [unpadded(features)[0] for features in alone]
     rows, batching = in_batches([len(ids) for ids in inputs], logits, array_difference, advance=question.advance)
     indptr, start = pack_rows([row[0] for row in rows], np.float32)
     end = pack_rows([row[1] for row in rows], np.float32)[1]
     margin = np.asarray([min(decided(row[0]), decided(row[1])) for row in rows], dtype=np.float32)
-    texts = tuple(
-        answer_text(tokenizer.convert_ids_to_tokens(ids), row[0], row[1]) for ids, row in zip(inputs, rows, strict=True)
-    )
+    # The encoding's own tokens, not those of the ids: an unknown word keeps its spelling, on the server too.
+    texts = tuple(answer_text(one.tokens(0), row[0], row[1]) for one, row in zip(alone, rows, strict=True))
     arrays = {"indptr": indptr, "start": start, "end": end, "margin": margin}
     return Answered(arrays=arrays, inputs=inputs, batching=batching, texts=texts)
 
@@ -129,4 +137,4 @@ def answer_text(tokens: list[str], start: np.ndarray, end: np.ndarray) -> str:
     first, last = int(start.argmax()), int(end.argmax())
     if first >= last:
         first, last = last, first
-    return " ".join(tokens[first : last + 1]).replace(" ##", "").strip()
+    return " ".join(tokens[first : last + 1]).replace(" ##", "").strip(JAVA_TRIMS)
