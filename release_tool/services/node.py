@@ -10,15 +10,13 @@ from __future__ import annotations
 import fcntl
 import os
 import secrets
-import shutil
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
-from release_tool.core.codec import encode_text
-from release_tool.documents import disk_error, read_document, write_atomic
+from release_tool.documents import disk_error
 from release_tool.errors import IntegrityError, MachineError, ReleaseError, Unreachable, UsageError
 from release_tool.services.cache import cache_folder, locked
 from release_tool.services.jdk import find_jdk
@@ -26,7 +24,6 @@ from release_tool.services.mlcommons import Client
 from release_tool.services.node_home import check_disk, prepare
 from release_tool.services.node_pins import pins_of
 from release_tool.services.node_process import (
-    MARKER,
     http_port,
     last_words,
     make_folder,
@@ -34,11 +31,10 @@ from release_tool.services.node_process import (
     server_user,
     spawn,
 )
+from release_tool.services.node_state import FOLDER_PREFIX, NodeState, processes_of, read_state, stop, write_state
 from release_tool.services.processes import (
     ProcessId,
     available_memory,
-    carrying,
-    end,
     identify,
     is_alive,
     resident_bytes,
@@ -55,32 +51,7 @@ if TYPE_CHECKING:
 MIN_MEMORY_BYTES = 3 * 1000**3
 """The process was seen to take 1.8 GB with one model; registering a large one takes more."""
 START_SECONDS = 240
-STOP_SECONDS = 20.0
 POLL_SECONDS = 0.25
-FOLDER_PREFIX = "release-tool-node-"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NodeState:
-    """state.json: the node that runs, or is being started."""
-
-    SCHEMA: ClassVar[str] = "release-tool/node-state@1"
-
-    schema: str = "release-tool/node-state@1"
-    version: str
-    pins: str
-    folder: str
-    """Everything of this start lies here."""
-    process: ProcessId | None = None
-    """Null from before the start until its number is known; the marker finds it then."""
-    port: int | None = None
-    """HTTP on the loopback address; null until the server is up."""
-    kept: bool = False
-    """True when a person asked for it (``node up``): only ``node down`` ends it."""
-    user: int | None = None
-    """The user that the server runs as, where that is not the one who started it."""
-    start_seconds: float | None = None
-    libraries: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,7 +122,7 @@ def up(console: Console, *, env: Mapping[str, str], version: str | None = None, 
                 )
             if keep and not state.kept:
                 state = replace(state, kept=True)
-                _write(cache, state)
+                write_state(cache, state)
         else:
             state = _start(cache, name, pins, console, env=env, keep=keep)
             started = True
@@ -180,19 +151,19 @@ def down(*, env: Mapping[str, str]) -> bool:
     """
     cache = cache_folder(env)
     with locked(cache / "node" / "state.lock"):
-        state = _read(cache)
+        state = read_state(cache)
         if state is None:
             return False
-        _stop(cache, state)
+        stop(cache, state)
     return True
 
 
 def status(*, env: Mapping[str, str]) -> NodeStatus:
     """Tell what is there; changes nothing."""
-    state = _read(cache_folder(env))
+    state = read_state(cache_folder(env))
     if state is None:
         return NodeStatus(state="down")
-    processes = _processes(state)
+    processes = processes_of(state)
     pid = processes[0].pid if processes else None
     facts = NodeStatus(
         state="dead", version=state.version, pid=pid, folder=state.folder, kept=state.kept,
@@ -233,73 +204,21 @@ def _leave(cache: Path, users: int) -> None:
             fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return
-        state = _read(cache)
+        state = read_state(cache)
         if state is not None and not state.kept:
-            _stop(cache, state)
-
-
-def _state_path(cache: Path) -> Path:
-    return cache / "node" / "state.json"
-
-
-def _read(cache: Path) -> NodeState | None:
-    try:
-        text = _state_path(cache).read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return None
-    try:
-        state = read_document(NodeState, text, "state.json", made_by="node up")
-    except IntegrityError as error:
-        raise IntegrityError(str(error), hint=f"End the server by hand, then delete {_state_path(cache)}.") from error
-    if not Path(state.folder).name.startswith(FOLDER_PREFIX):
-        raise IntegrityError(f"state.json names a folder that is no node's: {state.folder}", hint="Delete state.json.")
-    return state
-
-
-def _write(cache: Path, state: NodeState) -> None:
-    write_atomic(_state_path(cache), encode_text(state))
-
-
-def _processes(state: NodeState) -> tuple[ProcessId, ...]:
-    marked = carrying(MARKER, state.folder)
-    known = (state.process,) if state.process is not None and is_alive(state.process) else ()
-    return known + tuple(item for item in marked if item not in known)
+            stop(cache, state)
 
 
 def _running(cache: Path) -> NodeState | None:
     """Return the state of a node whose process lives; clean up after one that does not."""
-    state = _read(cache)
+    state = read_state(cache)
     if state is None:
         return None
     if state.process is not None and is_alive(state.process):
         return state
     # Started by a run that was killed before it could write the number down, or ended by itself: start afresh.
-    _stop(cache, state)
+    stop(cache, state)
     return None
-
-
-def _stop(cache: Path, state: NodeState) -> None:
-    # While it starts, the server is a shell that starts others: looked for again until nothing is left.
-    while processes := _processes(state):
-        for process in processes:
-            _end(process)
-    folder = Path(state.folder)
-    if folder.is_dir():
-        shutil.rmtree(folder)
-    _state_path(cache).unlink(missing_ok=True)
-
-
-def _end(process: ProcessId) -> None:
-    try:
-        gone = end(process, patience=STOP_SECONDS)
-    except PermissionError as error:
-        raise MachineError(
-            f"The node's process {process.pid} belongs to another user.", hint="Run node down as that user."
-        ) from error
-    if not gone:
-        raise MachineError(
-            f"The node's process {process.pid} does not end.", hint="Look at it with ps, then run node down again."
-        )
 
 
 def check_memory() -> None:
@@ -331,14 +250,14 @@ def _start(
         libraries={"opensearch": version, **home.prepared.libraries},
     )  # fmt: skip
     # Written before there is a process: whatever happens from here on, ``down`` finds the folder and the marker.
-    _write(cache, state)
+    write_state(cache, state)
     try:
         return _spawned(cache, state, home, jdk, env=env)
     except OSError as error:
-        _stop(cache, state)
+        stop(cache, state)
         raise disk_error(error, folder) from error
     except BaseException:
-        _stop(cache, state)
+        stop(cache, state)
         raise
 
 
@@ -350,7 +269,7 @@ def _spawned(cache: Path, state: NodeState, home: NodeHome, jdk: Jdk, *, env: Ma
     make_folder(folder, home, owner)
     process = identify(spawn(folder, jdk, owner, env))
     state = replace(state, process=process)
-    _write(cache, state)
+    write_state(cache, state)
     return state
 
 
@@ -361,19 +280,19 @@ def _wait(cache: Path, state: NodeState, console: Console) -> Node:
     with console.step(f"Start OpenSearch {state.version}"):
         port, seconds = _healthy_port(state)
     with locked(cache / "node" / "state.lock"):
-        now = _read(cache)
+        now = read_state(cache)
         if now is None or now.folder != state.folder:
             raise MachineError("The node was taken down while it started.", hint="Run release-tool node up again.")
         state = replace(now, port=port, start_seconds=now.start_seconds or seconds)
-        _write(cache, state)
+        write_state(cache, state)
     return _node(state, port)
 
 
 def _discard(cache: Path, state: NodeState) -> None:
     with locked(cache / "node" / "state.lock"):
-        now = _read(cache)
+        now = read_state(cache)
         if now is not None and now.folder == state.folder:
-            _stop(cache, now)
+            stop(cache, now)
 
 
 def _node(state: NodeState, port: int) -> Node:

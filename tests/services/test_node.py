@@ -17,7 +17,7 @@ from release_tool.console import Console
 from release_tool.core.codec import encode_text
 from release_tool.errors import IntegrityError, MachineError, UsageError
 from release_tool.services import node as nodes
-from release_tool.services import node_home, node_process, processes
+from release_tool.services import node_home, node_process, node_state, processes
 from release_tool.services.cache import cache_folder
 from release_tool.services.node_pins import pins_of
 from release_tool.services.processes import carrying, identify, is_alive
@@ -121,8 +121,8 @@ def test_an_orphan_whose_number_was_never_written_is_found_by_its_marker(own_cac
     tool.wait()
     # As a kill between the start and the writing of the number leaves it.
     cache = Path(own_cache["RELEASE_TOOL_CACHE"])
-    known = nodes._read(cache)
-    nodes._write(cache, replace(known, process=None))
+    known = node_state.read_state(cache)
+    node_state.write_state(cache, replace(known, process=None))
     assert known.process in carrying(node_process.MARKER, known.folder)
     assert nodes.down(env=own_cache)
     assert not is_alive(known.process)
@@ -154,10 +154,10 @@ def recorded(tmp_path):
     """Return a function that writes the state of a node, and its environment."""
 
     def record(**over: object) -> dict[str, str]:
-        folder = tmp_path / "cache" / "node" / f"{nodes.FOLDER_PREFIX}1"
+        folder = tmp_path / "cache" / "node" / f"{node_state.FOLDER_PREFIX}1"
         folder.mkdir(parents=True, exist_ok=True)
         facts = {"version": "3.6.0", "pins": "0", "folder": str(folder), **over}
-        nodes._write(tmp_path / "cache", nodes.NodeState(**facts))
+        node_state.write_state(tmp_path / "cache", node_state.NodeState(**facts))
         return {"RELEASE_TOOL_CACHE": str(tmp_path / "cache")}
 
     return record
@@ -179,7 +179,7 @@ def test_down_leaves_a_process_alone_that_has_only_the_number(recorded) -> None:
 def test_the_folder_of_a_start_that_never_had_a_process_is_deleted(recorded, tmp_path: Path) -> None:
     env = recorded()
     assert nodes.down(env=env)
-    assert not list((tmp_path / "cache" / "node").glob(f"{nodes.FOLDER_PREFIX}*"))
+    assert not list((tmp_path / "cache" / "node").glob(f"{node_state.FOLDER_PREFIX}*"))
 
 
 def test_a_state_that_names_a_strange_folder_deletes_nothing(recorded, tmp_path: Path) -> None:
@@ -239,6 +239,6 @@ def test_a_damaged_archive_cannot_write_outside_its_folder(tmp_path: Path) -> No
 def test_the_state_survives_writing_and_reading(recorded, tmp_path: Path) -> None:
     process = processes.ProcessId(pid=1, started_ticks=2)
     recorded(process=process, port=9, kept=True, user=65534, start_seconds=1.5, libraries={"djl": "0.31.1"})
-    known = nodes._read(tmp_path / "cache")
+    known = node_state.read_state(tmp_path / "cache")
     assert known.process == process
     assert (tmp_path / "cache" / "node" / "state.json").read_text(encoding="utf-8") == encode_text(known)
