@@ -84,9 +84,21 @@ class Job:
 
     @property
     def own_token_types(self) -> bool:
-        """Whether the model itself tells segments apart."""
+        """Whether the source tells segments apart: its model can, and its own tokenizer says which is which.
+
+        transformers' ALBERT tokenizer gives no token types, so that model sees one segment, whatever its
+        tokenizer.json says: the archive must see what the source sees.
+        """
         takes = "token_type_ids" in inspect.signature(self.loaded.model.forward).parameters
-        return takes and self.loaded.takes_token_types
+        return takes and self.loaded.takes_token_types and self._tokenizer_gives_types()
+
+    def _tokenizer_gives_types(self) -> bool:
+        import transformers
+
+        tokenizer = transformers.AutoTokenizer.from_pretrained(
+            self.loaded.folder, local_files_only=True, trust_remote_code=self.plan.request.trust_remote_code
+        )
+        return "token_type_ids" in tokenizer.model_input_names
 
 
 def _tensors(encoding: Any) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
