@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from .faults import Refused
@@ -10,6 +11,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from .feeds import Feed
+
+
+_ORIGIN = re.compile(r"/onnxruntime_src/\S+:\d+ .*?\)(?=\s[A-Z])\s*")
+"""Where in onnxruntime's own sources an error was raised: a file, a line and a C++ signature."""
+
+
+def reason(words: str, path: Path) -> str:
+    """Return the runtime's words without our path and its source lines: what is wrong comes first and is not cut."""
+    return _ORIGIN.sub("", words.replace(f"Load model from {path} failed:", ""))
 
 
 class OnnxEngine:
@@ -26,7 +36,7 @@ class OnnxEngine:
         try:
             self.session: Any = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except Exception as error:
-            raise Refused(f"ONNX Model cannot be loaded: {error}") from error
+            raise Refused(f"ONNX Model cannot be loaded: {reason(str(error), path)}") from error
         self.inputs: list[str] | None = [item.name for item in self.session.get_inputs()]
         self.outputs = [item.name for item in self.session.get_outputs()]
 
