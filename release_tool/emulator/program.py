@@ -25,9 +25,6 @@ from .prepare import Prepared, prepare, save_arrays
 if TYPE_CHECKING:
     from .collect import Engine
 
-KIB = 1 if sys.platform == "darwin" else 1024
-"""Bytes of a unit of ru_maxrss."""
-
 
 def main(arguments: list[str]) -> int:
     """Run one request; exit 0 whenever there is a report, also one that says no."""
@@ -41,7 +38,7 @@ def main(arguments: list[str]) -> int:
         report["fatal"] = {"why": "contract", "message": str(fault)}
     except MemoryError:
         report["fatal"] = {"why": "memory", "message": "the machine has no memory left for this model"}
-    report["peak_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * KIB
+    report["peak_bytes"] = peak_bytes()
     path = Path(request["report"])
     partial = path.with_suffix(".part")
     partial.write_text(json.dumps(report), encoding="utf-8")
@@ -115,6 +112,20 @@ def finish(request: dict[str, Any], report: dict[str, Any], collector: Collector
         "collisions": collector.collisions(),
         "notes": collector.notes,
     }
+
+
+def peak_bytes() -> int:
+    """Return the largest resident memory of this process.
+
+    Linux counts in ru_maxrss what the process was before it became this program, which is its parent; VmHWM doesn't.
+    """
+    status = Path("/proc/self/status")
+    if status.is_file():
+        for line in status.read_text(encoding="utf-8").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def tell(done: int) -> None:

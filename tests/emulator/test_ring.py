@@ -434,7 +434,7 @@ def test_the_answers_name_the_versions_that_gave_them(ask, hidden, environment):
     found = ask(onnx_hidden(hidden), ModelKind.DENSE, "TEXT_EMBEDDING", "ONNX")
     assert {name: found.versions[name] for name in environment.versions} == environment.versions
     assert found.pinned is environment.pinned
-    assert found.peak_bytes > 10_000_000
+    assert 10_000_000 < found.peak_bytes < 250_000_000, "its own memory, not that of the process that started it"
 
 
 def test_an_unpinned_environment_says_why(ask, hidden, tmp_path, quiet, runtime_cache):
