@@ -105,7 +105,7 @@ def make_plan(kind: ModelKind = ModelKind.DENSE, **over: Any) -> ReleasePlan:
         "normalize_result": True if dense else None,
         "framework": Framework.SENTENCE_TRANSFORMERS,
         "prune_ratio": 0.0,
-        "activation": "log1p_relu",
+        "activation": "log1p",
         "description": "A tiny model.",
         "artifacts": tuple(make_artifact(kind, fmt) for fmt in TRAITS[kind].formats),
         "left_out": (),

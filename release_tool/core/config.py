@@ -67,7 +67,7 @@ def _model_config(
         case ModelKind.DENSE:
             return _dense(plan, artifact, model_type, all_config, similarity, embedding_dimension)
         case ModelKind.SPARSE | ModelKind.SPARSE_TOKENIZER:
-            # Present, it is parsed as a base config since 3.1 and fails to cast at deploy; absent is legal from 2.11 on.
+            # Present, it is parsed as a base config since 3.1 and fails to cast at deploy; absent is always legal.
             return None
         case ModelKind.CROSS_ENCODER:
             # Only model_type is read since 3.1; up to 3.0 the dense config's three fields are demanded.

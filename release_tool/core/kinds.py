@@ -48,9 +48,13 @@ class Framework(StrEnum):
 
 
 class Activation(StrEnum):
-    """What a sparse encoder applies to its maxima: log1p(relu(x)) once, or twice (``l0``)."""
+    """What a sparse encoder applies to its maxima: log1p(relu(x)) once (``log1p``), or log1p of that again (``l0``).
 
-    LOG1P_RELU = "log1p_relu"
+    sentence-transformers' SpladePooling names what stands inside its own log1p: its ``relu`` is ``log1p`` here, its
+    ``log1p_relu`` is ``l0``.
+    """
+
+    LOG1P = "log1p"
     L0 = "l0"
 
 

@@ -38,7 +38,7 @@ POOLING_WORDS = {
 }
 """The library's word → ML Commons' word."""
 
-_SPLADE_ACTIVATIONS = {"relu": Activation.LOG1P_RELU, "log1p_relu": Activation.L0}
+_SPLADE_ACTIVATIONS = {"relu": Activation.LOG1P, "log1p_relu": Activation.L0}
 """SpladePooling names what stands inside its own log1p; ``log1p_relu`` there is what others call l0."""
 
 _PASSAGE_PROMPTS = ("document", "passage", "corpus")

@@ -253,7 +253,7 @@ def _fold(
         normalize_result=decided.normalize if dense else None,
         framework=request.framework,
         prune_ratio=request.prune_ratio or 0.0,
-        activation=request.activation or facts.activation or Activation.LOG1P_RELU,
+        activation=request.activation or facts.activation or Activation.LOG1P,
         description=_description(request, source, decided.kinds[0]),
         artifacts=tuple(artifacts),
         left_out=tuple(left_out),

@@ -131,12 +131,8 @@ def parse(data: bytes, name: str = "probes.json") -> ProbeSet:
             '"texts": [{"id", "shape", "role", "text"}], "pairs": [{"id", "shape", "first", "second"}]}.',
         ) from fault
     return ProbeSet(
-        texts=tuple(
-            Probe(id=item.id, shape=item.shape, text=item.text, role=item.role) for item in file.texts
-        ),
-        pairs=tuple(
-            Probe(id=item.id, shape=item.shape, text=item.first, second=item.second) for item in file.pairs
-        ),
+        texts=tuple(Probe(id=item.id, shape=item.shape, text=item.text, role=item.role) for item in file.texts),
+        pairs=tuple(Probe(id=item.id, shape=item.shape, text=item.first, second=item.second) for item in file.pairs),
         sha256=sha256_bytes(data),
     )
 

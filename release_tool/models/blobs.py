@@ -113,7 +113,7 @@ def write(blob: Blob, path: Path, advance: Callable[[int], None] | None = None) 
             for chunk in _even(blob.chunks()):
                 hashed = hasher.submit(digest.update, chunk)
                 view = memoryview(chunk)
-                while len(view):  # a raw write may take fewer bytes than it was given
+                while view:  # a raw write may take fewer bytes than it was given
                     view = view[stream.write(view) :]
                 hashed.result()  # before the next chunk: the source may give this one's memory back
                 if advance is not None:

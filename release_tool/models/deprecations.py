@@ -20,8 +20,10 @@ MESSAGES = (
     "`torch.jit.script` is deprecated. Please switch to `torch.compile` or `torch.export`.",
     "`torch.jit.save` is deprecated. Please switch to `torch.export`.",
     "`torch.jit.load` is deprecated. Please switch to `torch.export`.",
-    "You are using the legacy TorchScript-based ONNX export. Starting in PyTorch 2.9, the new torch.export-based "
-    "ONNX exporter has become the default.",
+    (
+        "You are using the legacy TorchScript-based ONNX export. Starting in PyTorch 2.9, the new torch.export-based "
+        "ONNX exporter has become the default."
+    ),
     # The older exporter's own helpers, which it calls itself.
     "The feature will be removed. Please remove usage of this function",
 )

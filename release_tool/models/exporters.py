@@ -11,6 +11,7 @@ import torch
 from release_tool.core.kinds import Activation, Format, Framework, ModelKind, PoolingMode
 from release_tool.errors import ExportError
 from release_tool.models import onnx_writer, torchscript
+from release_tool.models.attention import traceable_attention
 from release_tool.models.graphs import (
     INPUTS,
     CrossEncoderGraph,
@@ -21,7 +22,6 @@ from release_tool.models.graphs import (
     SparseGraph,
     SparseVector,
 )
-from release_tool.models.attention import traceable_attention
 from release_tool.models.pooling import load_dense
 from release_tool.models.tokenizer_json import decoded_collisions
 
@@ -228,8 +228,10 @@ def _sparse(job: Job, *, onnx: bool) -> ModelFile:
     if collisions:
         text, ids_of = next(iter(sorted(collisions.items())))
         warnings = (
-            f"{sum(len(items) - 1 for items in collisions.values())} tokens share their decoded text with another one "
-            f"(such as {text!r}, ids {ids_of[:3]}): WORD answers keep one of them, TOKEN_ID answers keep all.",
+            (
+                f"{sum(len(items) - 1 for items in collisions.values())} tokens share their decoded text with another one "
+                f"(such as {text!r}, ids {ids_of[:3]}): WORD answers keep one of them, TOKEN_ID answers keep all."
+            ),
         )
     if onnx:
         names = tuple(DICT_PREFIX + name for name in INPUTS[:2])

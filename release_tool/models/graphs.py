@@ -90,10 +90,7 @@ class SparseVector(nn.Module):
         """Return float32 [batch, vocabulary], zero for special and pruned tokens."""
         logits = self.model(input_ids=input_ids, attention_mask=attention_mask, return_dict=False)[0]
         logits = logits * attention_mask.unsqueeze(-1).to(logits.dtype)  # a masked 0 never wins over relu
-        if self.summed:
-            weights = self._activate(logits).sum(dim=1)
-        else:
-            weights = self._activate(logits.max(dim=1)[0])
+        weights = self._activate(logits).sum(dim=1) if self.summed else self._activate(logits.max(dim=1)[0])
         weights = weights * self.keep
         if self.prune_ratio > 0:
             limit = weights.max(dim=1, keepdim=True)[0] * self.prune_ratio

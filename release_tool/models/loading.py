@@ -202,7 +202,7 @@ def check_vocabulary(loaded: Loaded, largest_id: int) -> None:
     Raises:
         ExportError: it can.
     """
-    rows = loaded.model.get_input_embeddings().weight.shape[0]  # type: ignore[operator]
+    rows = loaded.model.get_input_embeddings().weight.shape[0]
     if largest_id >= rows:
         raise ExportError(
             f"The tokenizer knows ids up to {largest_id}, the model has {rows} embeddings.",

@@ -161,7 +161,7 @@ def _strip(model: Any) -> None:
     foreign = [item.domain for item in model.opset_import if item.domain not in ("", "ai.onnx")]
     used = {node.domain for node in graph.node} - {"", "ai.onnx"}
     if used:
-        raise ExportError(f"The graph uses operators of {sorted(used)[0]!r}, which no server has.")
+        raise ExportError(f"The graph uses operators of {min(used)!r}, which no server has.")
     if foreign:
         del model.opset_import[:]
         model.opset_import.append(onnx.helper.make_opsetid("", OPSET))

@@ -36,7 +36,7 @@ LOGITS_BYTES = 128 << 20
 ABSENT_WEIGHT = 1.0
 """What SparseTokenizerModel gives a token that idf.json does not name."""
 
-ACTIVATIONS = {Activation.LOG1P_RELU: "relu", Activation.L0: "log1p_relu"}
+ACTIVATIONS = {Activation.LOG1P: "relu", Activation.L0: "log1p_relu"}
 """SpladePooling names the function inside its own log1p."""
 
 

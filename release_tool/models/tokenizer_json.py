@@ -136,6 +136,7 @@ def served_idf(tokenizer: Tokenizer, weights: dict[str, float]) -> tuple[bytes, 
     """Return idf.json as the server looks weights up: by the decoded text of a single token.
 
     Args:
+        tokenizer: the archive's.
         weights: vocabulary token → weight, as models ship them.
 
     Returns:

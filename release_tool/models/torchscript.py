@@ -159,13 +159,14 @@ def _restore_lengths(pickled: bytes, tensors: list[torch.Tensor]) -> tuple[bytes
     for index, (operator, _, _) in enumerate(operators):
         if operator.name != "BINPERSID":
             continue
-        number, length, position = operators[index - 2]
-        if operators[index - 1][0].name != "TUPLE" or not number.name.startswith("BININT"):
+        _, length, position = operators[index - 2]
+        end = ends[index - 2]
+        if operators[index - 1][0].name != "TUPLE" or not isinstance(length, int) or end is None or position is None:
             raise ExportError("torch wrote its pickle in a way that this version of release-tool does not know.")
         key = _storage_key(operators, index)
-        order[key] = int(length) - 1
+        order[key] = length - 1
         pieces += (pickled[copied:position], b"J" + struct.pack("<i", tensors[order[key]].numel()))
-        copied = ends[index - 2]
+        copied = end
     return b"".join((*pieces, pickled[copied:])), order
 
 

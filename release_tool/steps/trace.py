@@ -116,7 +116,8 @@ def _look(work: WorkFolder, wanted: tuple[str, ...]) -> _State:
     from release_tool.core.bundle import Bundle, bundle_name
     from release_tool.errors import ReleaseError
 
-    done, missing = [], []
+    done: list[str] = []
+    missing: list[str] = []
     for name in wanted:
         try:
             bundle = work.read(Bundle, bundle_name(name), made_by="trace")
@@ -132,7 +133,7 @@ def _look(work: WorkFolder, wanted: tuple[str, ...]) -> _State:
 def _export(
     context: Context, work: WorkFolder, plan: ReleasePlan, source: Any, missing: tuple[str, ...], *, answers: bool
 ) -> None:
-    """Run the export process, the oracle beside it, and check the snapshot's bytes while they import their libraries."""
+    """Run the export process, the oracle beside it, and check the snapshot while they import their libraries."""
     from release_tool.core.bundle import bundle_name
     from release_tool.workers import start
 

@@ -164,7 +164,7 @@ def test_token_weights_or_a_tag_make_a_masked_language_model_sparse():
     assert look(sparse(**{"idf.json": None}), tags=("fill-mask",)).kinds == ()
 
 
-@pytest.mark.parametrize(("word", "activation"), [("relu", Activation.LOG1P_RELU), ("log1p_relu", Activation.L0)])
+@pytest.mark.parametrize(("word", "activation"), [("relu", Activation.LOG1P), ("log1p_relu", Activation.L0)])
 def test_splade_pooling_makes_it_sparse_and_names_the_activation(word, activation):
     entries = [module(0, "MLMTransformer", ""), module(1, "SpladePooling", "1_SpladePooling")]
     files = sparse(

@@ -341,9 +341,9 @@ def test_the_activation_is_the_models_unless_asked_and_an_assertion_where_it_has
         }
     )
     assert plan(files).activation == "l0"
-    assert plan(sparse()).activation == "log1p_relu"
+    assert plan(sparse()).activation == "log1p"
     assert plan(sparse(), activation=Activation.L0).activation == "l0"
-    assert fields(faults(files, activation=Activation.LOG1P_RELU)) == ["--activation"]
+    assert fields(faults(files, activation=Activation.LOG1P)) == ["--activation"]
 
 
 def test_token_weights_in_safetensors_ask_for_a_file():

@@ -14,8 +14,7 @@ from tiny_models import make
 
 from release_tool.cli import run
 
-RELEASES = {
-    # name: (family, model, request, artifacts)
+RELEASES: dict[str, tuple[str, str, tuple[str, ...], tuple[str, ...]]] = {
     "dense-bert": ("bert", "dense", (), ("torch_script", "onnx")),
     "dense-mpnet": ("mpnet", "dense", (), ("torch_script", "onnx")),
     "dense-modernbert": ("modernbert", "dense", (), ("torch_script", "onnx")),
@@ -25,13 +24,19 @@ RELEASES = {
         ("--kind", "sparse", "--kind", "sparse-tokenizer"),
         ("torch_script", "onnx", "tokenizer"),
     ),
-    "sparse-xlm-roberta": ("xlm-roberta", "sparse", ("--kind", "sparse", "--prune-ratio", "0.1"), ("torch_script", "onnx")),
+    "sparse-xlm-roberta": (
+        "xlm-roberta",
+        "sparse",
+        ("--kind", "sparse", "--prune-ratio", "0.1"),
+        ("torch_script", "onnx"),
+    ),
     "sparse-tokenizer-bert": ("bert", "sparse-tokenizer", ("--kind", "sparse-tokenizer"), ("tokenizer",)),
     "cross-encoder-albert": ("albert", "cross-encoder", (), ("torch_script", "onnx")),
     "cross-encoder-roberta": ("roberta", "cross-encoder", (), ("torch_script", "onnx")),
     "question-answering-bert": ("bert", "question-answering", (), ("torch_script",)),
     "highlighter-bert": ("bert", "highlighter", (), ("torch_script",)),
 }
+"""Family, kind of tiny model, flags, artifacts."""
 OPTIONS = {"highlighter-bert": {"head_scale": 20}, "question-answering-bert": {"head_scale": 20}}
 
 

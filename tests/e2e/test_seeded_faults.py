@@ -6,7 +6,6 @@ stops it is the measurement, not a checksum.
 
 from __future__ import annotations
 
-
 import json
 import re
 import shutil

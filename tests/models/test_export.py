@@ -434,7 +434,7 @@ def test_another_dimension_than_asked_for_is_refused(tmp_path: Path) -> None:
 
 def test_a_classifier_with_many_classes_is_no_cross_encoder(tmp_path: Path) -> None:
     make(tmp_path / "model", "bert", "cross-encoder", labels=3)
-    with pytest.raises(ReleaseError, match="one number a pair|num_labels|labels"):
+    with pytest.raises(ReleaseError, match=r"one number a pair|num_labels|labels"):
         made(tmp_path / "model", tmp_path / "work", kinds=(ModelKind.CROSS_ENCODER,))
 
 

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from tiny_models import make
 
 from release_tool.cli import run
 from release_tool.core.bundle import Bundle, bundle_name
@@ -13,7 +14,6 @@ from release_tool.core.certificate import certificate_name, fold
 from release_tool.core.plan import ReleasePlan
 from release_tool.core.source import SourceSnapshot
 from release_tool.documents import WorkFolder, file_sha256
-from tiny_models import make
 
 
 @pytest.fixture(scope="module")

@@ -11,11 +11,11 @@ import time
 from pathlib import Path
 
 import pytest
+from tiny_models import make
+from work_folders import make_work
 
 from release_tool.cli import run
 from release_tool.documents import file_sha256
-from tiny_models import make
-from work_folders import make_work
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def tool(
         capture_output=True,
         text=True,
         check=False,
-        preexec_fn=lambda: os.umask(umask),  # noqa: PLW1509 - the child runs one command
+        preexec_fn=lambda: os.umask(umask),
     )
 
 
