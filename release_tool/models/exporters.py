@@ -229,7 +229,7 @@ def _sparse(job: Job, *, onnx: bool) -> ModelFile:
         text, ids_of = next(iter(sorted(collisions.items())))
         warnings = (
             (
-                f"{sum(len(items) - 1 for items in collisions.values())} tokens share their decoded text with another one "
+                f"{sum(len(items) - 1 for items in collisions.values())} tokens share their decoded text with others "
                 f"(such as {text!r}, ids {ids_of[:3]}): WORD answers keep one of them, TOKEN_ID answers keep all."
             ),
         )

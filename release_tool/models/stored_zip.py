@@ -1,8 +1,8 @@
 """A zip in one canonical form: stored, fixed order, fixed times and modes, sizes and crc in every local header.
 
-Why stored: weights deflate by 6 to 8 % at a twentieth of the speed, and deflate's bytes depend on the zlib build. Why
-no data descriptors: the server unpacks with a streaming Java reader, which refuses them on stored entries. Why no zip64:
-the server's limit of 4 GiB keeps every number below 32 bits.
+Why stored: weights deflate by 6 to 8 % at a twentieth of the speed, and deflate's bytes depend on the zlib build.
+Why no data descriptors: the server unpacks with a streaming Java reader, which refuses them on stored entries.
+Why no zip64: the server's limit of 4 GiB keeps every number below 32 bits.
 """
 
 from __future__ import annotations
