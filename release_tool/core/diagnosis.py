@@ -26,8 +26,8 @@ RULES: tuple[Callable[[Case], Diagnosis | None], ...] = (
     diagnosis_numbers.norms,
     diagnosis_numbers.sparse_pattern,
     diagnosis_numbers.answer_text,
-    diagnosis_inputs.row,
     diagnosis_inputs.long,
+    diagnosis_inputs.row,
     diagnosis_numbers.precision,
     diagnosis_numbers.pooling,
 )
@@ -40,8 +40,10 @@ def diagnose(
     inputs: Mapping[str, frozenset[int]] | None = None,
     special_ids: Iterable[int] = (),
     max_length: int | None = None,
-) -> tuple[Diagnosis, ...]:
-    """Return explanations of a proof's failures, the most specific first; empty when nothing failed.
+) -> Diagnosis | None:
+    """Return the most specific explanation of a proof's failures; null when nothing failed.
+
+    One only: what a second rule would see is mostly the first one's doing.
 
     Args:
         proof: the measurements.
@@ -62,9 +64,8 @@ def diagnose(
         max_length=max_length,
     )
     if not case.failed:
-        return ()
-    found = [made for rule in RULES if (made := rule(case)) is not None]
-    return tuple(found) or (_unexplained(case),)
+        return None
+    return next((made for rule in RULES if (made := rule(case)) is not None), None) or _unexplained(case)
 
 
 def _unexplained(case: Case) -> Diagnosis:

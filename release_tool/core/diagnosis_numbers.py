@@ -46,6 +46,9 @@ def norms(case: Case) -> Diagnosis | None:
     unit = [abs((item.norm or 0) - 1) <= NORM_SLACK for item in rows]
     unit_source = [abs((item.norm_reference or 0) - 1) <= NORM_SLACK for item in rows]
     example = rows[0]
+    factors = [abs((item.norm or 0) / (item.norm_reference or 1) - 1) for item in rows]
+    if max(factors) < NORM_SLACK or not case.same_lengths:
+        return None
     if all(unit_source) and not all(unit):
         return Diagnosis(
             fault="normalisation",
@@ -158,7 +161,7 @@ def precision(case: Case) -> Diagnosis | None:
     worst = max(ratios, default=0.0)
     if worst <= 1:
         return None
-    parallel = all(item.cosine is None or item.cosine >= 1 - 1e-9 for item in rows)
+    parallel = all(item.cosine is None or item.cosine >= 1 - 1e-8 for item in rows)
     if worst <= ROUNDING_FACTOR and parallel:
         return Diagnosis(
             fault="precision",

@@ -83,7 +83,8 @@ class Verdict:
     measured: bool
     """False where an earlier proof of the same bytes still holds, or a certificate's number is repeated."""
     failures: tuple[str, ...]
-    diagnosis: tuple[str, ...]
+    diagnosis: str | None
+    """What most likely causes the failures."""
     proof: str | None
     note: str | None = None
 
@@ -196,7 +197,7 @@ def verdict_of(
         pinned=proof.pinned,
         measured=measured,
         failures=proof.failures(tolerances),
-        diagnosis=tuple(str(item) for item in found),
+        diagnosis=None if found is None else str(found),
         proof=path,
         note=proof.note,
     )
@@ -229,7 +230,8 @@ def failing(verdicts: list[Verdict]) -> ValidationFailed | None:
     for item in red:
         more = f" (and {len(item.failures) - 1} more)" if len(item.failures) > 1 else ""
         lines.append(f"{item.artifact} in the {item.ring} ring: {item.failures[0]}{more}")
-        lines.extend(f"  {cause}" for cause in item.diagnosis)
+        if item.diagnosis is not None:
+            lines.append(f"  {item.diagnosis}")
         if item.proof is not None:
             lines.append(f"  measured numbers: {item.proof}")
     return ValidationFailed("The archive does not answer as its source does.\n" + "\n".join(lines))
