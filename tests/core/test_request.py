@@ -188,3 +188,8 @@ def test_token_weights_are_a_flat_map_of_finite_numbers():
 def test_anything_else_is_refused(data):
     with pytest.raises(UnsupportedModel, match=r"idf\.json"):
         check_token_weights(data, "idf.json")
+
+
+def test_a_kind_that_nothing_proves_is_refused_before_anything_is_fetched() -> None:
+    request = make_request(kinds=(ModelKind.METRICS_CORRELATION,))
+    assert [fault.field for fault in check(request, is_folder=False)] == ["--kind"]
