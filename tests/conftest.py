@@ -27,6 +27,7 @@ def pytest_configure(config):
             raise pytest.UsageError(f"The tests would see {release_tool.__file__}, which is not the installed package.")
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items):
     """Keep the tests of one file in one worker (session fixtures are made once a worker), those of the node in one."""
     for item in items:
