@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 from pathlib import Path
@@ -27,14 +28,31 @@ def pytest_configure(config):
             raise pytest.UsageError(f"The tests would see {release_tool.__file__}, which is not the installed package.")
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
+@functools.cache
+def uses_node(path):
+    """Tell whether a test file uses the real OpenSearch, by its text: xdist's controller sees no markers."""
+    return "pytest.mark.node" in Path(path).read_text(encoding="utf-8")
+
+
 def pytest_collection_modifyitems(items):
-    """Keep the tests of one file in one worker (session fixtures are made once a worker), those of the node in one."""
-    for item in items:
-        if any(item.iter_markers("xdist_group")):
-            continue
-        name = NODE_GROUP if item.get_closest_marker("node") else item.nodeid.split("::")[0]
-        item.add_marker(pytest.mark.xdist_group(name))
+    """Start with the files of the real node: they take longest, and all of them share one process."""
+    items.sort(key=lambda item: not uses_node(item.path))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Keep a file in one process (its fixtures are made once), and all files of the real node together in one.
+
+    xdist's own groups can't do it: they are written into an attribute that pytest 9.2 no longer reads.
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            file = nodeid.split("::")[0]
+            return NODE_GROUP if uses_node(config.rootpath / file) else file
+
+    return Scheduling(config, log)
 
 
 @pytest.hookimpl(trylast=True)
