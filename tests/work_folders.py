@@ -12,7 +12,7 @@ from release_tool.core.planning import make_plan
 from release_tool.core.request import ReleaseRequest
 from release_tool.core.source import SourceFile, SourceSnapshot
 from release_tool.documents import WorkFolder
-from release_tool.services.sources import open_source
+from release_tool.services.open_source import open_source
 
 
 def make_work(model: Path, work: Path, **request: Any) -> ReleasePlan:

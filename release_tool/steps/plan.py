@@ -155,7 +155,7 @@ def _check_apart(work: Path, folder: Path | None) -> None:
 
 
 def _open(request: ReleaseRequest, folder: Path | None) -> Source:
-    from release_tool.services.sources import open_source
+    from release_tool.services.open_source import open_source
 
     return open_source(
         folder or request.model,

@@ -14,7 +14,7 @@ from release_tool.core.plan import PlannedFile
 from release_tool.core.snapshot_files import check_path, select
 from release_tool.errors import IntegrityError, SourceError, UnsafeModel, UnsupportedModel
 from release_tool.services.folder import FolderSource, local_id
-from release_tool.services.sources import open_source
+from release_tool.services.open_source import open_source
 
 MODEL = {
     "config.json": b'{"model_type": "bert"}',

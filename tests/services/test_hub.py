@@ -24,7 +24,8 @@ from release_tool.errors import (
 from release_tool.services.checked_files import INCOMPLETE
 from release_tool.services.hub import HubSource
 from release_tool.services.hub_client import HubClient, pause_of
-from release_tool.services.sources import MAX_READ_BYTES, open_source
+from release_tool.services.open_source import open_source
+from release_tool.services.sources import MAX_READ_BYTES
 
 WEIGHTS = b"".join(hashlib.sha256(b"%d" % n).digest() for n in range(22_000))[:700_000]
 MODULES = json.dumps(

@@ -18,7 +18,7 @@ from release_tool.core.location import Location
 from release_tool.core.source import SourceSnapshot
 from release_tool.documents import WorkFolder, file_sha256
 from release_tool.services.checked_files import INCOMPLETE
-from release_tool.services.sources import open_source
+from release_tool.services.open_source import open_source
 
 WEIGHTS = b"".join(hashlib.sha256(b"%d" % n).digest() for n in range(120_000))
 MODEL = {

@@ -250,10 +250,10 @@ def test_a_step_summary_is_written_and_escaped(model, work, tmp_path, monkeypatc
 def test_a_plan_of_a_folder_leaves_no_place_behind_for_a_model_of_a_hub(work, model, monkeypatch):
     assert plan(work, model, "--version", "1") == 0
     assert (work / "location.json").is_file()
-    from release_tool.services import sources
+    from release_tool.services import open_source
     from release_tool.services.folder import FolderSource
 
-    monkeypatch.setattr(sources, "open_source", lambda *_args, **_kwargs: FolderSource(model))
+    monkeypatch.setattr(open_source, "open_source", lambda *_args, **_kwargs: FolderSource(model))
     assert plan(work, "acme/tiny", "--version", "1") == 0
     assert not (work / "location.json").exists()
 
