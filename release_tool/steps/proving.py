@@ -1,0 +1,264 @@
+"""Prove the archives of a work folder: what is missing is measured, every proof that holds is folded.
+
+The oracle works beside the rings; a proof is written as soon as both have answered.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from release_tool.core.proof import NODE, RINGS, Proof, proof_name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from release_tool.cli import Context
+    from release_tool.console import Console
+    from release_tool.core.bundle import Bundle
+    from release_tool.core.kinds import ModelKind
+    from release_tool.core.plan import ReleasePlan
+    from release_tool.core.probes import ProbeSet
+    from release_tool.core.source import SourceSnapshot
+    from release_tool.documents import WorkFolder
+    from release_tool.steps.measuring import Answered, Reference, Target, Verdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Release:
+    """The documents of the work folder, checked."""
+
+    work: WorkFolder
+    plan: ReleasePlan
+    source: SourceSnapshot
+    bundles: tuple[Bundle, ...]
+    probes: ProbeSet
+    probes_file: Path | None
+
+    @property
+    def kinds(self) -> tuple[ModelKind, ...]:
+        """The kinds of the wanted artifacts, each once."""
+        return tuple(dict.fromkeys(bundle.kind for bundle in self.bundles))
+
+
+def read(context: Context, artifacts: tuple[str, ...], probes: ProbeSet, probes_file: Path | None) -> Release:
+    """Read plan, source and bundles and hash the archives again: a changed byte ends here."""
+    from release_tool.core.bundle import Bundle, bundle_name
+    from release_tool.core.plan import ReleasePlan
+    from release_tool.core.source import SourceSnapshot
+    from release_tool.documents import WorkFolder
+    from release_tool.errors import UsageError
+    from release_tool.steps.review_reading import check_file
+
+    work = WorkFolder(context.work)
+    plan = work.read(ReleasePlan, "plan.json", made_by="plan")
+    source = work.read(SourceSnapshot, "source.json", made_by="fetch")
+    work.check_chain(source, "source.json")
+    known = [artifact.id for artifact in plan.artifacts]
+    for name in artifacts:
+        if name not in known:
+            raise UsageError(f"The plan has no artifact {name!r}.", hint="It has " + ", ".join(sorted(known)) + ".")
+    bundles = []
+    for name in known:
+        if artifacts and name not in artifacts:
+            continue
+        bundle = work.read(Bundle, bundle_name(name), made_by="trace")
+        work.check_chain(bundle, bundle_name(name))
+        for file in (bundle.archive, bundle.config):
+            check_file(work, file, bundle_name(name))
+        bundles.append(bundle)
+    return Release(work=work, plan=plan, source=source, bundles=tuple(bundles), probes=probes, probes_file=probes_file)
+
+
+@contextmanager
+def oracle(context: Context, release: Release, stale: tuple[ModelKind, ...]) -> Iterator[Callable[[], None]]:
+    """Let the oracle answer the kinds that lack answers, beside the rings; yields what waits for it."""
+    from release_tool.steps.trace import check_snapshot
+    from release_tool.workers import start
+
+    if not stale:
+        yield lambda: None
+        return
+    context.console.info("The source answers the probes by its own libraries, beside the archives.")
+    arguments = ["--work", str(release.work.folder), *(f"--kind={kind.value}" for kind in stale)]
+    if release.probes_file is not None:
+        arguments.append(f"--probes={release.probes_file}")
+    worker = start("oracle", "release_tool.models.oracle", arguments, debug=context.debug)
+    done = False
+
+    def finished() -> None:
+        nonlocal done
+        if not done:
+            worker.wait(context.console)
+            done = True
+
+    try:
+        # The snapshot's bytes are hashed again while the libraries are imported.
+        check_snapshot(release.work, release.source)
+        yield finished
+        finished()
+    finally:
+        worker.stop()
+
+
+def answers_hold(release: Release, kind: ModelKind) -> bool:
+    """Tell whether the answers in the folder are those of this plan, source and probe set."""
+    from release_tool.errors import IntegrityError
+    from release_tool.models.answers import answers_name, read_answers
+
+    name = answers_name(kind)
+    if not release.work.has(name):
+        return False
+    try:
+        facts = read_answers(release.work.path(name)).facts
+    except IntegrityError:
+        return False
+    return (
+        facts.kind is kind
+        and facts.plan_sha256 == release.work.sha256("plan.json")
+        and facts.source_tree == release.source.tree
+        and facts.probes_sha256 == release.probes.sha256
+        and facts.max_length == release.plan.max_length
+    )
+
+
+def _target(release: Release, bundle: Bundle) -> Target:
+    from release_tool.steps.measuring import Target
+
+    return Target(
+        plan=release.plan,
+        bundle=bundle,
+        archive=release.work.path(bundle.archive.path),
+        config=release.work.path(bundle.config.path),
+        probes=release.probes,
+    )
+
+
+def _reference(release: Release, bundle: Bundle) -> Reference:
+    from release_tool.core.bundle import bundle_name
+    from release_tool.models.answers import answers_name, read_answers
+    from release_tool.steps.measuring import Reference
+
+    name = answers_name(bundle.kind)
+    return Reference(
+        answers=read_answers(release.work.path(name)),
+        sha256=release.work.sha256(name),
+        uses=release.work.uses("plan.json", "source.json", bundle_name(bundle.artifact), name),
+    )
+
+
+def missing_proofs(
+    context: Context, release: Release, rings: list[str], stale: tuple[ModelKind, ...], *, again: bool
+) -> list[tuple[Target, str]]:
+    """Return what must be measured; say what is proven already, and drop proofs of other bytes."""
+    from release_tool.steps.measuring import current_proof
+
+    found = []
+    for bundle in release.bundles:
+        target = _target(release, bundle)
+        reference = None if bundle.kind in stale else _reference(release, bundle)
+        for ring in RINGS:
+            name = proof_name(ring, bundle.artifact)
+            holds = reference is not None and current_proof(release.work, target, ring, reference) is not None
+            if ring in rings:
+                if holds and not again:
+                    context.console.info(f"{bundle.artifact} is proven already in the {ring} ring.")
+                else:
+                    found.append((target, ring))
+            elif release.work.has(name) and not holds:
+                # It would contradict the certificate: it is about bytes that are no more.
+                release.work.path(name).unlink()
+                context.console.warning(f"{name} was about other bytes and is removed; measure again with --on {ring}.")
+    return found
+
+
+def measure(
+    context: Context, release: Release, missing: list[tuple[Target, str]], finished: Callable[[], None]
+) -> None:
+    """Ask every ring, compare when the oracle is done, and write each proof."""
+    from release_tool.services.cache import cache_folder
+    from release_tool.steps.measuring import ask, prove
+
+    cache = cache_folder(os.environ)
+    offline = [(target, ring) for target, ring in missing if ring != NODE]
+    if offline:
+        names = ", ".join(f"{target.bundle.artifact} ({ring})" for target, ring in offline)
+        with context.console.step(f"Measure {names}"):
+            quiet = _quiet(context.console, len(offline))
+            jobs = [partial(ask, target, ring, console=quiet, cache=cache) for target, ring in offline]
+            answered = _side_by_side(jobs, _workers([target for target, _ in offline]))
+            finished()
+            for (target, ring), got in zip(offline, answered, strict=True):
+                _write(release, prove(target, ring, got, _reference(release, target.bundle)))
+    online = [target for target, ring in missing if ring == NODE]
+    if not online:
+        return
+    from release_tool.services.node import running_node
+
+    with context.console.step("Measure on a real OpenSearch"), running_node(context.console, env=os.environ) as node:
+        finished()
+        for target in online:
+            context.console.info(f"{target.bundle.artifact}: register, deploy, ask {len(target.rows)} probes")
+            reply = ask(target, NODE, console=context.console, cache=cache, node=node)
+            _write(release, prove(target, NODE, reply, _reference(release, target.bundle)))
+
+
+def _quiet(console: Console, count: int) -> Console:
+    """Return a console without bars where several processes would draw over each other."""
+    from release_tool.console import Console
+
+    return console if count == 1 else Console(stream=console.stream, env=console.env, verbosity=-1)
+
+
+PARALLEL_RINGS = 2
+"""Fresh processes at once: each serves on one thread, as the server does."""
+ROOM_PER_ARCHIVE = 3
+"""Memory that serving takes, in sizes of the archive: the file, the graph's weights, what it computes with."""
+
+
+def _workers(targets: list[Target]) -> int:
+    """Return how many archives may be served at once in the memory that is free."""
+    from release_tool.services.processes import available_memory
+
+    room = available_memory()
+    sizes = sorted((target.bundle.archive.size for target in targets), reverse=True)[:PARALLEL_RINGS]
+    return 1 if room is not None and ROOM_PER_ARCHIVE * sum(sizes) > room else PARALLEL_RINGS
+
+
+def _side_by_side(jobs: Sequence[Callable[[], Answered]], workers: int) -> list[Answered]:
+    """Run jobs that wait for processes; return their results in order, or raise the first error when all are done."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(max_workers=workers) as pool:
+        return [future.result() for future in [pool.submit(job) for job in jobs]]
+
+
+def _write(release: Release, proof: Proof) -> None:
+    release.work.write(proof_name(proof.ring, proof.artifact), proof)
+
+
+def certify(context: Context, release: Release, bundle: Bundle, fresh: set[tuple[str, str]]) -> list[Verdict]:
+    """Fold every proof that holds into the certificate, and return their verdicts."""
+    from release_tool.core.bundle import bundle_name
+    from release_tool.core.certificate import certificate_name, fold
+    from release_tool.models.answers import answers_name, read_answers
+    from release_tool.steps.measuring import verdict_of
+
+    names = [name for ring in RINGS if release.work.has(name := proof_name(ring, bundle.artifact))]
+    proofs = tuple(release.work.read(Proof, name, made_by="validate") for name in names)
+    answers = answers_name(bundle.kind)
+    uses = release.work.uses("plan.json", "source.json", bundle_name(bundle.artifact), answers, *names)
+    certificate = fold(release.plan, release.source, bundle, proofs, uses)
+    release.work.write(certificate_name(bundle.artifact), certificate)
+    oracle = read_answers(release.work.path(answers))
+    verdicts = []
+    for proof, name in zip(proofs, names, strict=True):
+        measured = (proof.artifact, proof.ring) in fresh
+        path = str(context.work / name)
+        verdict = verdict_of(proof, release.plan, oracle, measured=measured, path=path)
+        verdicts.append(verdict.because(certificate.failures()[proof.ring]))
+    return verdicts
