@@ -63,11 +63,13 @@ have_uv() {
   fi
 }
 
-# uv reads no pip.conf: hand it the index that the person's pip is set to, if there is one.
+# uv reads no pip.conf and brings its own certificates: hand it the index that the person's pip is set to, if there is
+# one, and the certificates of the system.
 uv_install() {
   local index
   index=$("$python" -m pip config get global.index-url 2>/dev/null) || index=${PIP_INDEX_URL:-}
-  UV_DEFAULT_INDEX=${UV_DEFAULT_INDEX:-$index} UV_HTTP_TIMEOUT=${UV_HTTP_TIMEOUT:-180} \
+  UV_DEFAULT_INDEX=${UV_DEFAULT_INDEX:-$index} UV_SYSTEM_CERTS=${UV_SYSTEM_CERTS:-true} \
+    UV_HTTP_TIMEOUT=${UV_HTTP_TIMEOUT:-180} \
     "$venv/bin/uv" pip install --quiet --python "$python" "$@" >&2
 }
 
