@@ -209,7 +209,8 @@ def _commands(folder: Path, base: Path, requirements: Path, env: Mapping[str, st
 
 def _install(command: list[str], env: Mapping[str, str]) -> None:
     tool = Path(command[0]).name
-    quick = {"UV_HTTP_RETRIES": "1", **env}
+    # uv brings its own certificates, pip asks the system: behind a company's proxy only the system's are right.
+    quick = {"UV_HTTP_RETRIES": "1", "UV_SYSTEM_CERTS": "true", **env}
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=INSTALL_SECONDS, check=False, env=quick)
     except subprocess.TimeoutExpired as error:
