@@ -7,6 +7,7 @@ lines with the commands' own.
 from __future__ import annotations
 
 import importlib
+import signal
 import sys
 import traceback
 from dataclasses import dataclass
@@ -86,10 +87,30 @@ SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 110, "au
 """Every option can be given as RELEASE_TOOL_<COMMAND>_<OPTION>; an empty variable counts as not set."""
 
 
-@click.group(cls=LazyGroup, context_settings=SETTINGS)
+class Folder(click.Path):
+    """A path that is not empty: an unset variable of a script must not mean the current folder."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Refuse the empty text."""
+        if value == "":
+            self.fail("it is empty; name a folder, or '.' for this one.", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+HELP = """Release machine-learning models for OpenSearch, with proof.
+
+\b
+A release is a folder that grows: plan -> fetch -> trace -> validate -> review.
+  release-tool run sentence-transformers/all-MiniLM-L6-v2 --version 1.0.0
+  release-tool trace ./my-model --kind sparse --version 1.0.0
+  release-tool validate --on node
+"""
+
+
+@click.group(help=HELP, cls=LazyGroup, context_settings=SETTINGS)
 @click.option(
     "--work",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=Folder(file_okay=False, path_type=Path),
     default=Path("work"),
     show_default=True,
     envvar="RELEASE_TOOL_WORK",
@@ -97,7 +118,7 @@ SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 110, "au
 )
 @click.option(
     "--repo",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=Folder(file_okay=False, path_type=Path),
     default=Path(),
     envvar="RELEASE_TOOL_REPO",
     help="Repository whose settings and templates are used. [default: here]",
@@ -109,14 +130,7 @@ SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 110, "au
 @click.version_option(__version__, prog_name="release-tool")
 @click.pass_context
 def cli(ctx: click.Context, work: Path, repo: Path, *, as_json: bool, verbose: int, quiet: bool, debug: bool) -> None:
-    r"""Release machine-learning models for OpenSearch, with proof.
-
-    \b
-    A release is a folder that grows: plan -> fetch -> trace -> validate -> review.
-      release-tool run sentence-transformers/all-MiniLM-L6-v2 --version 1.0.0
-      release-tool trace ./my-model --kind sparse --version 1.0.0
-      release-tool validate --on node
-    """
+    """Set up what every command gets; the text of --help is HELP."""
     ctx.obj = Context(
         work=work,
         repo=repo,
@@ -127,11 +141,17 @@ def cli(ctx: click.Context, work: Path, repo: Path, *, as_json: bool, verbose: i
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run the command line and exit with the error's own code."""
+    """Run the command line and exit with the error's own code; being asked to end is being interrupted."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
     sys.exit(run(argv))
 
 
-def run(argv: Sequence[str] | None = None) -> int:  # noqa: PLR0911 - one way out a class of error
+def _interrupt(*_: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def run(argv: Sequence[str] | None = None) -> int:  # noqa: C901, PLR0911 - one way out a class of error
     """Run the command line and return the exit code; the one place that prints errors."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     console = Console()
@@ -145,6 +165,9 @@ def run(argv: Sequence[str] | None = None) -> int:  # noqa: PLR0911 - one way ou
         return error.exit_code
     except click.exceptions.Exit as exit_:
         return exit_.exit_code
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
+        return 2
     except click.ClickException as error:
         hint = "See --help."
         if isinstance(error, click.UsageError) and error.ctx is not None:

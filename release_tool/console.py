@@ -97,8 +97,11 @@ class Console:
         """Append to the step summary under Actions; the caller has escaped what models wrote."""
         path = self.env.get("GITHUB_STEP_SUMMARY")
         if path:
-            with open(path, "a", encoding="utf-8") as stream:  # noqa: PTH123 - named by Actions
-                stream.write(markdown.rstrip("\n") + "\n")
+            try:
+                with open(path, "a", encoding="utf-8") as stream:  # noqa: PTH123 - named by Actions
+                    stream.write(markdown.rstrip("\n") + "\n")
+            except OSError as error:  # the step itself has succeeded
+                self.warning(f"The step summary can't be written: {error.strerror}.")
 
 
 class Progress:

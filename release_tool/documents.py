@@ -152,7 +152,7 @@ STEP_OF_PREFIX = {
     "plan": "plan",
     "source": "fetch",
     "bundle": "trace",
-    "answers": "trace",
+    "answers": "validate",
     "proof": "validate",
     "certificate": "validate",
     "review": "review",

@@ -9,6 +9,7 @@ seed.
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import signal
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from release_tool.console import Console
+
+_PR_SET_PDEATHSIG = 1
 
 SECRET_WORDS = ("TOKEN", "SECRET", "PASSWORD", "CREDENTIAL", "API_KEY", "ACCESS_KEY")
 SECRET_PREFIXES = ("AWS_", "ACTIONS_", "GITHUB_", "JENKINS_")
@@ -118,8 +121,21 @@ def start(name: str, module: str, arguments: Sequence[str], *, debug: bool = Fal
     env = clean_environment(os.environ)
     if debug:
         env["RELEASE_TOOL_DEBUG"] = "1"
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True, env=env)
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stdin=subprocess.DEVNULL,
+        text=True,
+        env=env,
+        preexec_fn=_end_with_parent,  # noqa: PLW1509 - one system call, nothing that another thread could hold
+    )
     return Worker(name=name, process=process)
+
+
+def _end_with_parent() -> None:
+    """Ask Linux to kill this child when its parent dies: an orphan would go on writing into the work folder."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _as_error(event: dict[str, Any]) -> errors.ReleaseError:
@@ -162,6 +178,8 @@ def run_child(work: Callable[[], None]) -> int:
     except MemoryError:
         report("error", **{"class": "MachineError"}, message="Not enough memory for this model.", hint="Free memory.")
         return errors.MachineError.exit_code
+    except BrokenPipeError:
+        os._exit(errors.MachineError.exit_code)  # whom it would be reported to is gone
     except OSError as error:
         report("error", **{"class": "MachineError"}, message=f"The system refused: {one_line(str(error))}",
                hint="Check disk space and permissions, then run the step again.")  # fmt: skip

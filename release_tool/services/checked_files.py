@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
+import shutil
 import stat
 from typing import TYPE_CHECKING, Protocol
 
@@ -18,6 +20,40 @@ SHA256 = "sha256:"
 GIT_SHA1 = "git-sha1:"
 INCOMPLETE = ".incomplete"
 """Folder inside the target where unfinished files lie under the names of their digests."""
+
+
+LINKED_FROM_BYTES = 16 * 1024 * 1024
+"""Bytes: only weights are this large, and nobody edits weights in an editor."""
+_FICLONE = 0x40049409
+"""Linux: let two files share their blocks until one of them is written to."""
+
+
+def copy_or_share(source: Path, target: Path) -> None:
+    """Put a file's bytes under another name without a second copy of weights where that can be had.
+
+    Small files are copied: whoever edits one in the snapshot must not edit the model it came from. Large ones share
+    their blocks where the file system can do that, else their inode, else they are copied, too.
+    """
+    if source.stat().st_size >= LINKED_FROM_BYTES:
+        if _clone(source, target):
+            return
+        try:
+            target.hardlink_to(source)
+        except OSError:
+            pass  # another file system, another owner (protected_hardlinks), or no hard links at all
+        else:
+            return
+    shutil.copyfile(source, target)
+
+
+def _clone(source: Path, target: Path) -> bool:
+    try:
+        with source.open("rb") as reading, target.open("xb") as writing:
+            fcntl.ioctl(writing.fileno(), _FICLONE, reading.fileno())
+    except OSError:
+        target.unlink(missing_ok=True)
+        return False
+    return True
 
 
 class Hasher(Protocol):

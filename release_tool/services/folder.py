@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import shutil
 import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -15,7 +14,7 @@ from release_tool.core.plan import PlannedFile, RemoteCode
 from release_tool.core.snapshot_files import check_path, is_ignored, select
 from release_tool.documents import disk_error
 from release_tool.errors import IntegrityError, SourceError, UnsafeModel
-from release_tool.services.checked_files import INCOMPLETE, SHA256, check_bytes, hex_of, is_whole
+from release_tool.services.checked_files import INCOMPLETE, SHA256, check_bytes, copy_or_share, hex_of, is_whole
 from release_tool.services.sources import Pinned, check_readable
 
 if TYPE_CHECKING:
@@ -223,14 +222,10 @@ def _place(seen: _Seen, folder: Path, progress: Callable[[int], None]) -> None:
         for place in (target, waiting):
             place.parent.mkdir(parents=True, exist_ok=True)
         waiting.unlink(missing_ok=True)
-        try:
-            waiting.hardlink_to(seen.real)
-        except OSError:
-            # Another file system, another owner (protected_hardlinks), or a system without hard links.
-            shutil.copyfile(seen.real, waiting)
-            if not is_whole(waiting, seen.planned):
-                waiting.unlink()
-                raise _changed(seen.planned.path) from None
+        copy_or_share(seen.real, waiting)
+        if not waiting.samefile(seen.real) and not is_whole(waiting, seen.planned):
+            waiting.unlink()
+            raise _changed(seen.planned.path)
         if not seen.is_same():
             waiting.unlink()
             raise _changed(seen.planned.path)

@@ -6,7 +6,6 @@ cache is never used while the hub can be asked, because it would hide a withdraw
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +18,7 @@ from release_tool.services.checked_files import (
     INCOMPLETE,
     SHA256,
     check_bytes,
+    copy_or_share,
     damaged,
     hex_of,
     is_whole,
@@ -113,10 +113,7 @@ class CachedModel:
             for place in (target, waiting):
                 place.parent.mkdir(parents=True, exist_ok=True)
             waiting.unlink(missing_ok=True)
-            try:
-                waiting.hardlink_to(blob)
-            except OSError:
-                shutil.copyfile(blob, waiting)
+            copy_or_share(blob, waiting)
             target.unlink(missing_ok=True)
             waiting.replace(target)
         except OSError as error:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Protocol
 from release_tool.errors import SourceError
 
 if TYPE_CHECKING:
-    from pathlib import Path
     from collections.abc import Callable
+    from pathlib import Path
 
     from release_tool.core.plan import PlannedFile, RemoteCode
 

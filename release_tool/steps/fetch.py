@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 PLAN = "plan.json"
 SOURCE = "source.json"
+OURS = ".snapshot-of-release-tool"
+"""An empty file beside the snapshot: fetch made that folder and may delete what a plan does not name."""
 
 
 @click.command(short_help="Download the planned revision and check every byte.")
@@ -76,6 +78,7 @@ def run_fetch(context: Context) -> SourceSnapshot:
     folder = _snapshot_folder(work)
     with context.console.step("Fetch"):
         uses = work.uses(PLAN)
+        work.path(OURS).touch()
         # While files come and go, no document may say that they are there.
         work.path(SOURCE).unlink(missing_ok=True)
         source = _open(work, plan)
@@ -116,6 +119,12 @@ def _snapshot_folder(work: WorkFolder) -> Path:
     from release_tool.errors import UsageError
 
     folder = work.path(SourceSnapshot.FOLDER)
+    ours = work.has(SOURCE) or work.has(OURS)
+    if not ours and folder.is_dir() and any(folder.iterdir()):
+        raise UsageError(
+            f"{folder} was not made by release-tool: fetch would delete what lies in it.",
+            hint="Move it away, or name another folder with --work.",
+        )
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
         raise UsageError(f"{folder} is no folder of its own.", hint="Remove it, or name another folder with --work.")
     return folder

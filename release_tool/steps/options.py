@@ -96,6 +96,8 @@ def collect_inputs(model: str | None, options: dict[str, Any]) -> dict[str, Raw]
     """
     from release_tool.core.inputs import NAMES
 
+    if model is not None and not model.strip():
+        raise UsageError("MODEL is empty.", hint="Name a model, or leave MODEL out to go on from the plan.")
     event = options.get("event")
     inputs = _read_event(event) if event else {}
     for name in NAMES:

@@ -119,13 +119,15 @@ def test_strangers_in_the_snapshot_are_removed(hub, work, tmp_path):
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "kept.txt").write_bytes(b"kept")
+    assert fetch(work) == 0
     root = work / "snapshot"
+    (root / "config.json").unlink()
     (root / "deep" / "er").mkdir(parents=True)
     (root / "deep" / "er" / "evil.py").write_bytes(b"x")
     (root / "pytorch_model.bin").write_bytes(b"x")
     (root / "config.json").mkdir()
     (root / "away").symlink_to(outside)
-    (root / INCOMPLETE).mkdir()
+    (root / INCOMPLETE).mkdir(exist_ok=True)
     (root / INCOMPLETE / ("0" * 64)).write_bytes(b"of another plan")
     assert fetch(work) == 0
     assert snapshot(work) == MODEL
@@ -269,14 +271,13 @@ def model(tmp_path):
     return folder
 
 
-def test_a_folder_is_linked_and_its_tree_is_its_revision(work, model):
+def test_the_tree_of_a_folder_is_its_revision(work, model):
     pinned = planned(work, open_source(model, revision=None))
     assert fetch(work) == 0
     assert snapshot(work) == MODEL
     source = document(work)
     assert f"sha256:{source.tree}" == pinned.revision == source.revision
     assert {file.hub_digest for file in source.files} == {None}
-    assert (work / "snapshot" / "model.safetensors").stat().st_ino == (model / "model.safetensors").stat().st_ino
 
 
 def test_a_folder_that_changed_since_the_plan_is_exit_7(work, model, capsys):
@@ -341,3 +342,24 @@ def wait_for(true, process, seconds=30):
         assert process.poll() is None, "the process ended before it could be killed"
         assert time.monotonic() < end, "nothing arrived"
         time.sleep(0.01)
+
+
+def test_a_snapshot_folder_of_somebody_else_is_not_cleared(work, model, capsys):
+    """fetch deletes what the plan does not name, so it must have made the folder itself."""
+    assert run(["--work", str(work), "plan", str(model), "--version", "1.0.0", "--kind", "dense"]) == 0
+    (work / "snapshot").mkdir()
+    (work / "snapshot" / "thesis.txt").write_text("precious")
+    assert run(["--work", str(work), "fetch"]) == 2
+    assert "was not made by release-tool" in capsys.readouterr().err
+    assert (work / "snapshot" / "thesis.txt").read_text() == "precious"
+
+
+def test_editing_the_snapshot_does_not_edit_the_model(work, model):
+    assert run(["--work", str(work), "plan", str(model), "--version", "1.0.0", "--kind", "dense"]) == 0
+    assert run(["--work", str(work), "fetch"]) == 0
+    before = (model / "config.json").read_text()
+    with (work / "snapshot" / "config.json").open("a") as stream:
+        stream.write("x")
+    assert (model / "config.json").read_text() == before
+    assert run(["--work", str(work), "fetch"]) == 0
+    assert (work / "snapshot" / "config.json").read_text() == before

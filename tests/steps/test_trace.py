@@ -167,3 +167,25 @@ def test_the_export_process_has_no_secrets(monkeypatch: pytest.MonkeyPatch) -> N
     assert env["PATH"] == "/bin"
     assert "x" not in env.values()
     assert env["HF_HUB_OFFLINE"] == "1"
+
+
+def test_a_killed_parent_leaves_no_child_that_goes_on_writing(tmp_path: Path, model: Path) -> None:
+    work = tmp_path / "work"
+    make_work(model, work)
+    command = [sys.executable, "-m", "release_tool", "--work", str(work), "trace"]
+    parent = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def children() -> list[int]:
+        path = Path(f"/proc/{parent.pid}/task/{parent.pid}/children")
+        return [int(pid) for pid in path.read_text().split()]
+
+    deadline = time.monotonic() + 30
+    while len(found := children()) < 2 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert len(found) == 2
+    parent.kill()
+    parent.wait()
+    deadline = time.monotonic() + 10
+    while any(Path(f"/proc/{pid}").exists() for pid in found) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not [pid for pid in found if Path(f"/proc/{pid}").exists()]
