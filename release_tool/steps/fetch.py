@@ -78,7 +78,8 @@ def run_fetch(context: Context) -> SourceSnapshot:
     folder = _snapshot_folder(work)
     with context.console.step("Fetch"):
         uses = work.uses(PLAN)
-        work.path(OURS).touch()
+        if not work.has(OURS):
+            work.path(OURS).touch()
         # While files come and go, no document may say that they are there.
         work.path(SOURCE).unlink(missing_ok=True)
         source = _open(work, plan)
