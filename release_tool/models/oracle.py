@@ -131,7 +131,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--kind", choices=[kind.value for kind in ORACLES], action="append")
     parser.add_argument("--probes", type=Path)
-    parser.add_argument("--threads", type=int, default=1, help="0: as many as there are cores")
+    parser.add_argument("--threads", type=int, default=0)
     options = parser.parse_args(argv)
     return run_child(lambda: _run(options))
 
@@ -161,7 +161,4 @@ def _run(options: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    from release_tool.models.lean import lean_imports
-
-    lean_imports()
     sys.exit(main())
