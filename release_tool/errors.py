@@ -163,6 +163,13 @@ class Unreachable(ReleaseError):
     default_hint = "Safe to run again: what is complete is kept."
 
 
+class ServiceUnable(Unreachable):
+    """A server answers and can't do its work now: a circuit breaker, a full queue, or it has died."""
+
+    exit_code = 13
+    default_hint = "Nothing about the model follows from this: free memory, or wait, and run again."
+
+
 class MachineError(ReleaseError):
     """This machine lacks something: a JDK, Maven, memory, disk."""
 

@@ -1,7 +1,9 @@
 """A small client of ML Commons over loopback HTTP: register by address, deploy, predict, undeploy, delete.
 
 Promises: every wait has a limit; a task that failed is a ``RemoteFailed`` with the node's own words, those of every
-node where there are several; nothing is sent through a proxy.
+node where there are several; what the node can't do for its own state (a breaker, a full queue, a lost connection) is
+asked again with pauses and ends as ``ServiceUnable`` or ``Unreachable``, never as ``RemoteFailed``; nothing is sent
+through a proxy.
 """
 
 from __future__ import annotations
@@ -11,23 +13,24 @@ import json
 import threading
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from release_tool.core.escape import one_line
 from release_tool.errors import RemoteFailed, Unreachable
+from release_tool.services.patience import PAUSES, patiently
+from release_tool.services.server_words import UNABLE_STATUSES, is_unable, unable, words_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from release_tool.core.bundle import Config
+    from release_tool.services.patience import Result
 
 ML = "/_plugins/_ml"
 REQUEST_SECONDS = 120.0
 TASK_SECONDS = 600.0
 FIRST_POLL_SECONDS = 0.05
 LAST_POLL_SECONDS = 0.5
-MAX_WORDS = 600
-"""Characters of a server's message that are kept: Java puts whole stacks into some."""
 
 _DONE = frozenset({"COMPLETED"})
 _FAILED = frozenset({"FAILED", "CANCELLED", "COMPLETED_WITH_ERROR", "EXPIRED", "UNREACHABLE"})
@@ -35,6 +38,8 @@ _FAILED = frozenset({"FAILED", "CANCELLED", "COMPLETED_WITH_ERROR", "EXPIRED", "
 
 class Client:
     """One node or cluster; may be used by several threads, each keeps a connection of its own."""
+
+    pauses: ClassVar[tuple[float, ...]] = PAUSES
 
     def __init__(self, host: str, port: int) -> None:
         self.host = host
@@ -56,19 +61,29 @@ class Client:
     def request(
         self, method: str, path: str, body: Mapping[str, Any] | None = None, *, timeout: float = REQUEST_SECONDS
     ) -> Any:
-        """Send JSON and return the JSON answer.
+        """Send JSON and return the JSON answer; a node that can't answer now is asked again.
 
         Raises:
             RemoteFailed: the server answered with an error; its words are in the message.
+            ServiceUnable: it went on to say that it can't do its work now.
             Unreachable: no connection, no answer in time, or an answer that is no JSON.
         """
-        payload = None if body is None else json.dumps(body, ensure_ascii=False).encode()
-        return self._send(method, path, payload, "application/json", timeout)
+        # Asking twice must not do a thing twice: only what changes nothing is sent again after a lost connection.
+        repeatable = method == "GET" or path.endswith(("/_predict", "/_search", "/_refresh"))
+        return self.patiently(lambda: self._once(method, path, body, timeout=timeout), repeatable=repeatable)
 
     def bulk(self, path: str, lines: Sequence[Mapping[str, Any]]) -> Any:
         """Send lines of JSON, as ``_bulk`` wants them; errors as in ``request``."""
         payload = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines).encode()
-        return self._send("POST", path, payload, "application/x-ndjson", REQUEST_SECONDS)
+        return self.patiently(lambda: self._send("POST", path, payload, "application/x-ndjson", REQUEST_SECONDS))
+
+    def patiently(self, action: Callable[[], Result], *, repeatable: bool = False) -> Result:
+        """Do something again, with pauses, while the node says that it can't now; see ``patience.patiently``."""
+        return patiently(action, self.pauses, repeatable=repeatable)
+
+    def _once(self, method: str, path: str, body: Mapping[str, Any] | None = None, *, timeout: float) -> Any:
+        payload = None if body is None else json.dumps(body, ensure_ascii=False).encode()
+        return self._send(method, path, payload, "application/json", timeout)
 
     def _send(self, method: str, path: str, payload: bytes | None, content_type: str, timeout: float) -> Any:
         headers = {"Accept": "application/json"} | ({"Content-Type": content_type} if payload is not None else {})
@@ -130,16 +145,19 @@ class Client:
                 raise self._unreachable(method, path, error) from error
             data = raw.decode("utf-8", errors="replace")
         if status >= 400:
-            raise RemoteFailed(f"{method} {path} was refused ({status}): {words_of(data)}")
+            words = words_of(data)
+            if status in UNABLE_STATUSES or is_unable(words):
+                raise unable(f"The node can't answer {method} {path} now ({status}): {words}")
+            raise RemoteFailed(f"{method} {path} was refused ({status}): {words}")
         return data
 
     def is_healthy(self) -> bool:
         """Tell whether the node answers, its shards are there and ML Commons is loaded."""
         try:
-            health = self.request("GET", "/_cluster/health?timeout=1s", timeout=5)
+            health = self._once("GET", "/_cluster/health?timeout=1s", timeout=5)
             if health.get("status") not in ("green", "yellow"):
                 return False
-            plugins = self.request("GET", "/_cat/plugins?format=json", timeout=5)
+            plugins = self._once("GET", "/_cat/plugins?format=json", timeout=5)
         except (RemoteFailed, Unreachable):
             return False
         return any(item.get("component") == "opensearch-ml" for item in plugins)
@@ -152,7 +170,7 @@ class Client:
         return found
 
     def register(self, config: Config, *, timeout: float = TASK_SECONDS) -> str:
-        """Register a model from the address in ``config``; return its id.
+        """Register a model from the address in ``config``; return its id. Tried once: a task may leave a part.
 
         Args:
             config: the register request, key order kept (function_name before model_config matters since 3.1).
@@ -160,21 +178,27 @@ class Client:
 
         Raises:
             RemoteFailed: refused at once or by the task.
+            ServiceUnable: the node can't take a model now.
             Unreachable: not done in time.
         """
-        task = self.request("POST", f"{ML}/models/_register", config)
+        task = self._once("POST", f"{ML}/models/_register", config, timeout=REQUEST_SECONDS)
         return str(self.wait(str(task["task_id"]), "register", timeout=timeout)["model_id"])
 
     def deploy(self, model_id: str, *, timeout: float = TASK_SECONDS) -> None:
-        """Deploy a model and wait for it; errors as in ``register``."""
-        task = self.request("POST", f"{ML}/models/{model_id}/_deploy")
-        self.wait(str(task["task_id"]), "deploy", timeout=timeout)
+        """Deploy a model and wait for it, again while the node can't; errors as in ``register``."""
+
+        def once() -> None:
+            task = self._once("POST", f"{ML}/models/{model_id}/_deploy", timeout=REQUEST_SECONDS)
+            self.wait(str(task["task_id"]), "deploy", timeout=timeout)
+
+        self.patiently(once)
 
     def wait(self, task_id: str, what: str, *, timeout: float) -> dict[str, Any]:
         """Poll a task until it is done and return it.
 
         Raises:
             RemoteFailed: it ended in another state than COMPLETED; the message has each node's error.
+            ServiceUnable: it failed, and the words are about the node's own state.
             Unreachable: it has not ended in time.
         """
         deadline = time.monotonic() + timeout
@@ -186,7 +210,10 @@ class Client:
             if state in _DONE:
                 return task
             if state in _FAILED:
-                raise RemoteFailed(f"The node could not {what} the model: {words_of(task.get('error') or state)}")
+                words = words_of(task.get("error") or state)
+                if is_unable(words):
+                    raise unable(f"The node can't {what} a model now: {words}")
+                raise RemoteFailed(f"The node could not {what} the model: {words}")
             time.sleep(pause)
             pause = min(LAST_POLL_SECONDS, pause * 1.5)
         raise Unreachable(
@@ -251,31 +278,3 @@ class Client:
     def state(self, model_id: str) -> str:
         """Return the model's state, such as DEPLOYED."""
         return str(self.request("GET", f"{ML}/models/{model_id}").get("model_state"))
-
-
-def words_of(data: Any) -> str:
-    """Return a server's error as one line: the reason where there is one, else everything, cut.
-
-    A task's error is JSON text, node id → message; all of the messages are kept.
-    """
-    if isinstance(data, str):
-        try:
-            inner = json.loads(data)
-        except ValueError:
-            return _cut(data)
-        return words_of(inner) if isinstance(inner, dict) else _cut(data)
-    if isinstance(data, dict):
-        error = data.get("error", data)
-        if isinstance(error, dict):
-            causes = [error.get("reason"), (error.get("caused_by") or {}).get("reason")]
-            reasons = [str(cause) for cause in causes if cause]
-            if reasons:
-                return _cut(": ".join(dict.fromkeys(reasons)))
-            return _cut("; ".join(f"{key}: {value}" for key, value in error.items()))
-        return _cut(str(error))
-    return _cut(json.dumps(data))
-
-
-def _cut(text: str) -> str:
-    line = one_line(text)
-    return line if len(line) <= MAX_WORDS else line[:MAX_WORDS] + "…"

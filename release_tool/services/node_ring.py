@@ -1,8 +1,9 @@
 """The ``node`` ring: what the real OpenSearch answers with an archive, in the arrays that the oracle's answers have.
 
 The register request is the archive's own config.json; only the name is made unique and the address of the archive
-added. Promises: the model is undeployed and deleted again, also when something fails; a probe that the node refuses
-becomes an entry in ``errors`` and an empty or NaN row, while a node that is gone ends everything.
+added. Promises: the model is undeployed and deleted again, also when something fails; a probe that the model refuses
+becomes an entry in ``errors`` and an empty or NaN row, while a node that is gone or can't work ends everything: that
+says nothing about the archive.
 """
 
 from __future__ import annotations
@@ -13,11 +14,14 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from release_tool.core.kinds import ModelKind
-from release_tool.errors import RemoteFailed, Unreachable, UsageError
+from release_tool.errors import RemoteFailed, ServiceUnable, Unreachable, UsageError
 from release_tool.services.archive_server import serve_file
+from release_tool.services.node_process import last_words
+from release_tool.services.node_replies import READERS
+from release_tool.services.processes import identify
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     import numpy as np
@@ -72,12 +76,13 @@ def answer(
 
     Raises:
         RemoteFailed: the node refuses to register or to deploy the archive; its words are in the message.
+        ServiceUnable: the node can't do its work now (a breaker, a full queue), or it has died.
         Unreachable: the node does not answer any more.
         UsageError: a kind that is not asked by predict.
     """
     if kind not in READERS:
         raise UsageError(f"Models of kind {kind.value} can't be asked on the node.", hint="Validate without --on node.")
-    with node.client() as client:
+    with _death_told(node), node.client() as client:
         versions = {**node.libraries, **_own_versions(client)}
         with deployed(client, archive, config, console) as model_id:
             replies = _ask_all(client, model_id, probes, kind, config=config, console=console)
@@ -87,6 +92,21 @@ def answer(
     outputs = [None if isinstance(reply, str) else reply for reply in replies]
     arrays, texts, unread = READERS[kind](outputs, tuple(probe.id for probe in probes))
     return NodeAnswers(arrays, texts, {**unread, **errors}, not_asked, versions)
+
+
+@contextmanager
+def _death_told(node: Node) -> Iterator[None]:
+    """Say that the server has died where it has, with its last words, and not only that nobody answers."""
+    try:
+        yield
+    except Unreachable as error:
+        if identify(node.pid) is not None:
+            raise
+        raise ServiceUnable(
+            f"The node died while it was asked: {last_words(node.folder)}",
+            hint="Most likely it lacked memory: run again on a machine with more. If only this archive brings it down, "
+            "a server would fall in the same way: do not publish it.",
+        ) from error
 
 
 @contextmanager
@@ -102,7 +122,7 @@ def deployed(client: Client, archive: Path, config: Config, console: Console) ->
         with serve_file(archive) as url:
             # The order of the keys is part of what is proven: the name is changed in its place.
             request = {key: name if key == "name" else value for key, value in config.items()}
-            model_id = client.register({**request, "name": name, "url": url})
+            model_id = client.patiently(lambda: _register(client, {**request, "name": name, "url": url}))
         client.deploy(model_id)
         yield model_id
     finally:
@@ -113,6 +133,15 @@ def deployed(client: Client, archive: Path, config: Config, console: Console) ->
                 client.remove(model_id)
         except (RemoteFailed, Unreachable) as error:
             console.warning(f"The model {name} is still on the node: {error}")
+
+
+def _register(client: Client, request: Config) -> str:
+    """Register once; what a node that can't now has begun is taken away, so that it may be tried again."""
+    try:
+        return client.register(request)
+    except ServiceUnable:
+        client.remove_named(str(request["name"]))
+        raise
 
 
 def _own_versions(client: Client) -> dict[str, str]:
@@ -173,109 +202,3 @@ def _tensor(results: list[Any], kind: ModelKind) -> dict[str, Any]:
     if not found:
         raise RemoteFailed(f"The reply to predict holds no output of a {kind.value} model.")
     return found[0]
-
-
-Outputs = list["dict[str, Any] | None"]
-Read = tuple["dict[str, np.ndarray]", tuple[str, ...], dict[str, str]]
-
-
-def _numbers(output: dict[str, Any] | None) -> list[float]:
-    # Java writes NaN and Infinity as strings in some places; float() takes both.
-    return [] if output is None else [float("nan") if item is None else float(item) for item in output["data"]]
-
-
-def _read_dense(outputs: Outputs, ids: tuple[str, ...]) -> Read:
-    import numpy as np
-
-    rows = [_numbers(output) for output in outputs]
-    width = max((len(row) for row in rows), default=0)
-    errors = {
-        probe: f"the embedding has {len(row)} components, others have {width}"
-        for probe, row, output in zip(ids, rows, outputs, strict=True)
-        if output is not None and len(row) != width
-    }
-    embedding = np.full((len(rows), width), np.nan, dtype=np.float32)
-    for index, row in enumerate(rows):
-        if len(row) == width:
-            embedding[index] = row
-    return {"embedding": embedding}, (), errors
-
-
-def _read_logit(outputs: Outputs, ids: tuple[str, ...]) -> Read:
-    import numpy as np
-
-    rows = [_numbers(output) for output in outputs]
-    errors = {
-        probe: f"expected one number, the node gave {len(row)}"
-        for probe, row, output in zip(ids, rows, outputs, strict=True)
-        if output is not None and len(row) != 1
-    }
-    logit = np.array([row[0] if len(row) == 1 else np.nan for row in rows], dtype=np.float32)
-    return {"logit": logit}, (), errors
-
-
-def _read_sparse(outputs: Outputs, ids: tuple[str, ...]) -> Read:
-    import numpy as np
-
-    rows: list[list[tuple[int, float]]] = []
-    errors: dict[str, str] = {}
-    for probe, output in zip(ids, outputs, strict=True):
-        try:
-            found = {} if output is None else output["dataAsMap"]["response"][0]
-            rows.append(sorted((int(token), float(weight)) for token, weight in found.items()))
-        except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
-            rows.append([])
-            errors[probe] = f"the reply holds no token weights: {error}"
-    pairs = [pair for row in rows for pair in row]
-    return (
-        {
-            "indptr": _indptr(rows),
-            "ids": np.array([token for token, _ in pairs], dtype=np.int32),
-            "weights": np.array([weight for _, weight in pairs], dtype=np.float32),
-        },
-        (),
-        errors,
-    )
-
-
-def _indptr(rows: Sequence[Sequence[Any]]) -> np.ndarray:
-    import numpy as np
-
-    return np.cumsum([0, *(len(row) for row in rows)]).astype(np.int64)
-
-
-def _read_answers(outputs: Outputs, ids: tuple[str, ...]) -> Read:
-    errors = {
-        probe: "the reply holds no answer text"
-        for probe, output in zip(ids, outputs, strict=True)
-        if output is not None and not isinstance(output.get("result"), str)
-    }
-    texts = tuple(str((output or {}).get("result") or "") for output in outputs)
-    return {}, texts, errors
-
-
-def _read_highlights(outputs: Outputs, ids: tuple[str, ...]) -> Read:
-    import numpy as np
-
-    rows: list[list[int]] = []
-    errors: dict[str, str] = {}
-    for probe, output in zip(ids, outputs, strict=True):
-        try:
-            found = [] if output is None else output["dataAsMap"]["highlights"]
-            rows.append(sorted(int(item["position"]) for item in found))
-        except (KeyError, TypeError, ValueError) as error:
-            rows.append([])
-            errors[probe] = f"the reply holds no highlights: {error}"
-    selected = np.array([index for row in rows for index in row], dtype=np.int32)
-    return {"indptr": _indptr(rows), "selected": selected}, (), errors
-
-
-READERS: dict[ModelKind, Callable[[Outputs, tuple[str, ...]], Read]] = {
-    ModelKind.DENSE: _read_dense,
-    ModelKind.SPARSE: _read_sparse,
-    ModelKind.SPARSE_TOKENIZER: _read_sparse,
-    ModelKind.CROSS_ENCODER: _read_logit,
-    ModelKind.QUESTION_ANSWERING: _read_answers,
-    ModelKind.HIGHLIGHTER: _read_highlights,
-}
-"""How the outputs of each kind become arrays; a kind that is not here is not asked by predict."""

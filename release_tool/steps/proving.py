@@ -154,7 +154,10 @@ def _reference(release: Release, bundle: Bundle) -> Reference:
 def missing_proofs(
     context: Context, release: Release, rings: list[str], stale: tuple[ModelKind, ...], *, again: bool
 ) -> list[tuple[Target, str]]:
-    """Return what must be measured; say what is proven already, and drop proofs of other bytes."""
+    """Return what must be measured; say what is proven already, and drop proofs of other bytes.
+
+    A red proof is no proof that anything is right: what made it red may have passed, so it is measured again.
+    """
     from release_tool.steps.measuring import current_proof
 
     found = []
@@ -163,13 +166,13 @@ def missing_proofs(
         reference = None if bundle.kind in stale else _reference(release, bundle)
         for ring in RINGS:
             name = proof_name(ring, bundle.artifact)
-            holds = reference is not None and current_proof(release.work, target, ring, reference) is not None
+            proof = None if reference is None else current_proof(release.work, target, ring, reference)
             if ring in rings:
-                if holds and not again:
+                if proof is not None and not proof.failures(release.plan.tolerances) and not again:
                     context.console.info(f"{bundle.artifact} is proven already in the {ring} ring.")
                 else:
                     found.append((target, ring))
-            elif release.work.has(name) and not holds:
+            elif release.work.has(name) and proof is None:
                 # It would contradict the certificate: it is about bytes that are no more.
                 release.work.path(name).unlink()
                 context.console.warning(f"{name} was about other bytes and is removed; measure again with --on {ring}.")

@@ -11,9 +11,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from release_tool.errors import RemoteFailed, Unreachable
+from release_tool.errors import RemoteFailed, ServiceUnable, Unreachable
 from release_tool.services.archive_server import serve_file
-from release_tool.services.mlcommons import MAX_WORDS, Client, words_of
+from release_tool.services.mlcommons import Client
+from release_tool.services.server_words import MAX_WORDS, words_of
 
 
 def ask(url: str, method: str = "GET", path: str | None = None) -> tuple[int, bytes, str | None]:
@@ -138,3 +139,101 @@ def test_a_servers_error_is_one_line_with_every_nodes_words(data: object, words:
 
 def test_a_stack_trace_is_cut() -> None:
     assert len(words_of("x" * 10_000)) == MAX_WORDS + 1
+
+
+# --- a server that can't now --------------------------------------------------------------------------------------
+
+BREAKER = (429, b'{"error": {"reason": "Memory Circuit Breaker is open, please check your resources!"}, "status": 429}')
+BUSY = (503, b'{"error": {"reason": "all shards failed"}}')
+CUT = None
+FINE = (200, b'{"inference_results": [{"output": []}]}')
+MODELS_OWN = (500, b'{"error": {"reason": "index out of range in self"}}')
+
+
+class Scripted(BaseHTTPRequestHandler):
+    """Gives the answers of a list in order, and the last one for ever; None cuts the connection."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        self.server.asked.append(self.path)
+        script = self.server.script
+        answer = script.pop(0) if len(script) > 1 else script[0]
+        if answer is None:
+            self.close_connection = True
+            return
+        self.send_response(answer[0])
+        self.send_header("Content-Length", str(len(answer[1])))
+        self.end_headers()
+        self.wfile.write(answer[1])
+
+    do_GET = do_POST  # noqa: N815 - the base class names it
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def scripted(monkeypatch):
+    monkeypatch.setattr(Client, "pauses", (0.01, 0.01, 0.01))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Scripted)
+    server.asked = []
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    with Client("127.0.0.1", server.server_address[1]) as client:
+        yield server, client
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.mark.parametrize("unable", [BREAKER, BUSY, CUT], ids=["breaker", "unavailable", "cut"])
+def test_a_node_that_could_not_answer_for_a_moment_is_asked_again(scripted, unable) -> None:
+    server, client = scripted
+    server.script = [unable, unable, FINE]
+    assert client.predict("id", {}) == [{"output": []}]
+    assert len(server.asked) >= 3
+
+
+@pytest.mark.parametrize(
+    ("unable", "error", "hint"),
+    [(BREAKER, ServiceUnable, "lacks memory"), (BUSY, ServiceUnable, "run again"), (CUT, Unreachable, "node status")],
+    ids=["breaker", "unavailable", "cut"],
+)
+def test_a_node_that_stays_unable_is_an_error_of_its_own_and_no_refusal(scripted, unable, error, hint) -> None:
+    server, client = scripted
+    server.script = [unable]
+    with pytest.raises(error) as raised:
+        client.predict("id", {})
+    assert not isinstance(raised.value, RemoteFailed)
+    assert hint in raised.value.hint
+    assert len(server.asked) >= 1 + len(Client.pauses)
+
+
+def test_what_the_model_itself_can_not_do_is_a_refusal_and_is_asked_once(scripted) -> None:
+    server, client = scripted
+    server.script = [MODELS_OWN]
+    with pytest.raises(RemoteFailed, match="index out of range"):
+        client.predict("id", {})
+    assert len(server.asked) == 1
+
+
+def test_a_model_is_not_registered_twice_after_a_lost_connection(scripted) -> None:
+    server, client = scripted
+    server.script = [CUT, FINE]
+    with pytest.raises(Unreachable):
+        client.register({"name": "once"})
+    assert len(server.asked) == 1
+
+
+def test_a_deployment_that_the_nodes_memory_stopped_is_tried_again(scripted) -> None:
+    server, client = scripted
+    begun = (200, b'{"task_id": "t"}')
+    stopped = (200, rb'{"state": "FAILED", "error": "{\"n\": \"Memory Circuit Breaker is open, please check\"}"}')
+    server.script = [begun, stopped, begun, (200, b'{"state": "COMPLETED"}')]
+    client.deploy("id")
+    assert [path.rsplit("/", 1)[-1] for path in server.asked] == ["_deploy", "t", "_deploy", "t"]
+    server.script = [begun, (200, b'{"state": "FAILED", "error": "not a TorchScript file"}')]
+    with pytest.raises(RemoteFailed, match="not a TorchScript file"):
+        client.deploy("id")

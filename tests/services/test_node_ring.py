@@ -19,9 +19,10 @@ from release_tool.core.kinds import ModelKind
 from release_tool.core.plan import ReleasePlan
 from release_tool.core.proof import NODE, judge
 from release_tool.documents import WorkFolder, file_sha256
-from release_tool.errors import RemoteFailed
+from release_tool.errors import RemoteFailed, ServiceUnable
 from release_tool.packaged import packaged_probes
 from release_tool.services import node_ring
+from release_tool.services.mlcommons import Client
 from release_tool.services.neural_search import neural_search_check
 
 pytestmark = pytest.mark.node
@@ -200,6 +201,58 @@ def test_an_archive_that_is_not_the_one_of_its_config_is_refused(node, released,
     config["model_content_hash_value"] = "0" * 64
     with pytest.raises(RemoteFailed, match="model content changed"):
         node_ring.answer(node, path, config, (), ModelKind.DENSE, console=Console(verbosity=-1))
+
+
+@pytest.fixture
+def open_breaker(node, monkeypatch):
+    """Set the node's own memory breaker so low that it is open."""
+    monkeypatch.setattr(Client, "pauses", (0.05, 0.05))
+    name = "plugins.ml_commons.jvm_heap_memory_threshold"
+    with node.client() as client:
+        client.request("PUT", "/_cluster/settings", {"persistent": {name: 1}})
+        yield
+        client.request("PUT", "/_cluster/settings", {"persistent": {name: None}})
+
+
+def test_a_node_without_memory_is_no_proof_against_an_archive(node, released, open_breaker) -> None:
+    made = released("bert", "dense")
+    probes = packaged_probes().for_kind(made.kind)[:1]
+    with pytest.raises(ServiceUnable, match="Memory Circuit Breaker is open") as raised:
+        node_ring.answer(
+            node, made.archive("onnx"), made.config("onnx"), probes, made.kind, console=Console(verbosity=-1)
+        )
+    assert "lacks memory" in raised.value.hint
+
+
+def test_a_breaker_that_opens_between_the_probes_ends_the_proof(node, released, monkeypatch) -> None:
+    made = released("bert", "dense")
+    monkeypatch.setattr(Client, "pauses", (0.05, 0.05))
+    name = "plugins.ml_commons.jvm_heap_memory_threshold"
+    with node.client() as client:
+        deployed = node_ring.deployed(client, made.archive("onnx"), made.config("onnx"), Console(verbosity=-1))
+        try:
+            with deployed as model_id:
+                client.predict(model_id, {"text_docs": ["a"]})
+                client.request("PUT", "/_cluster/settings", {"persistent": {name: 1}})
+                with pytest.raises(ServiceUnable, match="Circuit Breaker"):
+                    client.predict(model_id, {"text_docs": ["a"]})
+        finally:
+            client.request("PUT", "/_cluster/settings", {"persistent": {name: None}})
+
+
+def test_a_node_that_died_is_named_with_its_last_words(node, released, tmp_path: Path) -> None:
+    import subprocess
+    from dataclasses import replace
+
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    (tmp_path / "output.log").write_text("[ERROR] java.lang.OutOfMemoryError: Java heap space\n")
+    made = released("bert", "dense")
+    with pytest.raises(ServiceUnable, match=r"died while it was asked: .*OutOfMemoryError"):
+        node_ring.answer(
+            replace(node, port=9, pid=gone.pid, folder=tmp_path), made.archive("onnx"), made.config("onnx"), (),
+            made.kind, console=Console(verbosity=-1),
+        )  # fmt: skip
 
 
 def make_really_sparse(model: Path) -> None:

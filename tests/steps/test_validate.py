@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from release_tool.core.certificate import Certificate
 from release_tool.core.plan import ReleasePlan
 from release_tool.core.proof import Proof
 from release_tool.documents import WorkFolder, file_sha256
-from release_tool.errors import ValidationFailed
+from release_tool.errors import ServiceUnable, ValidationFailed
 from release_tool.models.answers import read_answers
 from release_tool.packaged import packaged_probes
 from release_tool.steps import measuring
@@ -161,8 +162,37 @@ def test_a_red_proof_is_kept_and_named_with_its_worst_probe_and_cause(work, capf
     assert f"proof-runtime-{ONNX}.json" in said.err
     assert "DIFFERENT" in said.out
     assert not certificate_of(work).green
-    # Asked again it says the same without measuring again.
-    assert validate(work) == ValidationFailed.exit_code
+
+
+@pytest.mark.parametrize("ring", ["runtime", "legacy"])
+def test_a_red_proof_is_measured_again_and_gives_way_to_a_green_one(work, capfd, ring):
+    assert validate(work, "--on", ring) == 0
+    path = work / f"proof-{ring}-{ONNX}.json"
+    red = json.loads(path.read_text())
+    for item in red["comparisons"]:
+        item |= {"max_abs": None, "error": "the machine had no memory"}
+    path.write_text(json.dumps(red, indent=2, ensure_ascii=False) + "\n")
+    capfd.readouterr()
+    assert validate(work, "--on", ring) == 0
+    said = capfd.readouterr().err
+    assert f"onnx is proven already in the {ring} ring." not in said
+    assert ring == "runtime" or "onnx is proven already in the runtime ring." in said
+    assert certificate_of(work).green
+
+
+def test_a_node_that_can_not_work_now_writes_no_proof(work, capfd, monkeypatch):
+    def unable(*_: object, **__: object) -> None:
+        raise ServiceUnable("The node can't answer now (429): Memory Circuit Breaker is open")
+
+    @contextmanager
+    def lent(*_: object, **__: object):
+        yield None
+
+    monkeypatch.setattr("release_tool.services.node.running_node", lent)
+    monkeypatch.setattr(measuring, "_in_runtime", unable)
+    assert validate(work, "--on", "node") == ServiceUnable.exit_code
+    assert "Memory Circuit Breaker" in capfd.readouterr().err
+    assert not (work / f"proof-node-{ONNX}.json").exists()
 
 
 def test_an_archive_that_the_server_refuses_has_a_red_proof_with_the_servers_words(proven, monkeypatch):
