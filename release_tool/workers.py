@@ -28,6 +28,11 @@ if TYPE_CHECKING:
 
 _PR_SET_PDEATHSIG = 1
 
+STARTING = "release_tool.models.starting"
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+"""Export, oracle and rings work side by side: more threads than cores wait for each other in OpenMP's spin locks (24 s
+of CPU instead of 11 for a BERT base), and sums differ by the number of threads."""
+
 SECRET_WORDS = ("TOKEN", "SECRET", "PASSWORD", "CREDENTIAL", "API_KEY", "ACCESS_KEY")
 SECRET_PREFIXES = ("AWS_", "ACTIONS_", "GITHUB_", "JENKINS_")
 
@@ -115,10 +120,13 @@ class Worker:
             self.process.stdout.close()
 
 
-def start(name: str, module: str, arguments: Sequence[str], *, debug: bool = False) -> Worker:
-    """Start ``python -m module`` as a child; its stderr is ours, its stdout carries events."""
-    command = [sys.executable, "-P", "-m", module, *arguments]
-    env = clean_environment(os.environ)
+def start(name: str, module: str, arguments: Sequence[str], *, lean: bool = False, debug: bool = False) -> Worker:
+    """Start a module's ``main`` as a child; its stderr is ours, its stdout carries events.
+
+    A ``lean`` one imports torch and transformers without their compilers (``release_tool.models.lean``).
+    """
+    command = [sys.executable, "-P", "-m", STARTING, *(["--lean"] if lean else []), module, *arguments]
+    env = clean_environment(os.environ) | ONE_THREAD
     if debug:
         env["RELEASE_TOOL_DEBUG"] = "1"
     process = subprocess.Popen(

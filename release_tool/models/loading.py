@@ -14,6 +14,7 @@ import torch
 
 from release_tool.core.kinds import ModelKind
 from release_tool.errors import ExportError, UnsupportedModel
+from release_tool.models.starting import no_collection
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -111,7 +112,8 @@ def load(plan: ReleasePlan, kind: ModelKind, snapshot: Path) -> Loaded:
         "output_loading_info": True,
     }
     try:
-        model, info = classes[kind].from_pretrained(folder, **keywords)
+        with no_collection():
+            model, info = classes[kind].from_pretrained(folder, **keywords)
     except (ValueError, OSError, KeyError, RuntimeError, ImportError) as error:
         raise UnsupportedModel(
             f"transformers can't load this model as {kind}: {error}",

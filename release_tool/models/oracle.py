@@ -21,6 +21,7 @@ from release_tool.core.plan import ReleasePlan
 from release_tool.core.source import SourceSnapshot
 from release_tool.documents import WorkFolder, file_sha256
 from release_tool.errors import IntegrityError, UsageError
+from release_tool.models.starting import no_collection
 from release_tool.packaged import load_probes
 from release_tool.workers import report, run_child
 
@@ -31,14 +32,15 @@ if TYPE_CHECKING:
     from release_tool.models.answers import Answers
     from release_tool.models.oracle_inputs import Answered, Question
 
-ORACLES: dict[ModelKind, tuple[str, str]] = {
-    ModelKind.DENSE: ("release_tool.models.oracle_dense", "answer"),
-    ModelKind.SPARSE: ("release_tool.models.oracle_sparse", "answer"),
-    ModelKind.SPARSE_TOKENIZER: ("release_tool.models.oracle_sparse", "answer_tokenizer"),
-    ModelKind.CROSS_ENCODER: ("release_tool.models.oracle_pairs", "answer_cross_encoder"),
-    ModelKind.QUESTION_ANSWERING: ("release_tool.models.oracle_pairs", "answer_question_answering"),
-    ModelKind.HIGHLIGHTER: ("release_tool.models.oracle_highlighter", "answer"),
+ORACLES: dict[ModelKind, tuple[str, str, str]] = {
+    ModelKind.DENSE: ("release_tool.models.oracle_dense", "answer", "sentence_transformers"),
+    ModelKind.SPARSE: ("release_tool.models.oracle_sparse", "answer", "sentence_transformers"),
+    ModelKind.SPARSE_TOKENIZER: ("release_tool.models.oracle_sparse", "answer_tokenizer", "sentence_transformers"),
+    ModelKind.CROSS_ENCODER: ("release_tool.models.oracle_pairs", "answer_cross_encoder", "sentence_transformers"),
+    ModelKind.QUESTION_ANSWERING: ("release_tool.models.oracle_pairs", "answer_question_answering", "transformers"),
+    ModelKind.HIGHLIGHTER: ("release_tool.models.oracle_highlighter", "answer", "transformers"),
 }
+"""Kind → module and function that answer, and the library whose answers they are."""
 
 VERSIONED = ("torch", "transformers", "sentence-transformers", "tokenizers", "numpy")
 
@@ -75,7 +77,9 @@ def answer_all(
         idf=_given_weights(work, plan) if kind is ModelKind.SPARSE_TOKENIZER else None,
         advance=advance,
     )
-    module, function = ORACLES[kind]
+    module, function, library = ORACLES[kind]
+    with no_collection():
+        import_module(library)
     answered = getattr(import_module(module), function)(question)
     path = work.path(answers_name(kind))
     write_answers(path, _packed(question, answered, work.sha256("plan.json"), source.tree, probes.sha256))
@@ -131,17 +135,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--kind", choices=[kind.value for kind in ORACLES], action="append")
     parser.add_argument("--probes", type=Path)
-    parser.add_argument("--threads", type=int, default=0)
     options = parser.parse_args(argv)
     return run_child(lambda: _run(options))
 
 
 def _run(options: argparse.Namespace) -> None:
-    import torch
-    from transformers.utils import logging
+    with no_collection():
+        from transformers.utils import logging
 
-    if options.threads > 0:
-        torch.set_num_threads(options.threads)
     logging.disable_progress_bar()
     work = WorkFolder(options.work)
     plan = work.read(ReleasePlan, "plan.json", made_by="plan")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from release_tool.errors import MachineError, UnsupportedModel
+from release_tool.models.starting import no_collection
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -70,7 +71,8 @@ def model_keywords(plan: ReleasePlan) -> dict[str, Any]:
 def loading(kind: ModelKind) -> Iterator[None]:
     """Name what libraries raise while a model is loaded."""
     try:
-        yield
+        with no_collection():
+            yield
     except MemoryError as error:
         raise MachineError("Not enough memory to load the model for the comparison.") from error
     except (ValueError, OSError, KeyError, RuntimeError, ImportError, AttributeError) as error:

@@ -141,8 +141,13 @@ def _export(
     for name in missing:
         work.path(bundle_name(name)).unlink(missing_ok=True)
     arguments = ["--work", str(work.folder)]
-    export = start("export", "release_tool.models.export", [*arguments, *(f"--artifact={name}" for name in missing)],
-                   debug=context.debug)  # fmt: skip
+    export = start(
+        "export",
+        "release_tool.models.export",
+        [*arguments, *(f"--artifact={name}" for name in missing)],
+        lean=not plan.request.trust_remote_code,  # a model's own code may want what nothing else here does
+        debug=context.debug,
+    )
     oracle: Worker | None = None
     if answers and not answers_present(work, plan):
         oracle = start("oracle", "release_tool.models.oracle", arguments, debug=context.debug)
