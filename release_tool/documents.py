@@ -2,7 +2,8 @@
 
 ``WorkFolder`` promises: a document is whole or absent (temporary file, fsync, rename); reading a document whose
 schema, keys or types are wrong is an ``IntegrityError``; ``check_chain`` refuses a document that used other bytes
-than those that lie here now.
+than those that lie here now. ``read_given`` reads a document that a person named: another one than the command takes
+is the person's slip and no broken chain.
 """
 
 from __future__ import annotations
@@ -13,14 +14,18 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
-from release_tool.core.codec import DocumentFault, decode_text, encode_text
+from release_tool.bounded import NotReadable, open_regular, read_bounded
+from release_tool.core.codec import DocumentFault, decode, encode_text, parse_text, schema_of
 from release_tool.core.digest import CHUNK_BYTES, sha256_bytes
+from release_tool.core.escape import one_line
 from release_tool.errors import IntegrityError, MachineError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 NO_SPACE_ERRNO = 28
+MAX_SHOWN_SCHEMA = 60
+"""Characters: twice the longest of ours."""
 
 
 class Document(Protocol):
@@ -41,11 +46,18 @@ D = TypeVar("D", bound=Any)
 
 
 def file_sha256(path: Path) -> str:
-    """Return the sha256 of a file in lower-case hex, in bounded memory."""
+    """Return the sha256 of a file in lower-case hex, in bounded memory.
+
+    Raises:
+        UsageError: it is no regular file: a pipe or a device may have no end.
+    """
     digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while chunk := stream.read(CHUNK_BYTES):
-            digest.update(chunk)
+    try:
+        with open_regular(path) as stream:
+            while chunk := stream.read(CHUNK_BYTES):
+                digest.update(chunk)
+    except NotReadable as error:
+        raise UsageError(f"{path.name} can't be read: {error}.", hint="Name a regular file.") from error
     return digest.hexdigest()
 
 
@@ -118,14 +130,17 @@ class WorkFolder:
             UsageError: it is not there; the hint names the command that makes it.
             IntegrityError: it is there and is not what its schema says.
         """
-        path = self.path(name)
         try:
-            text = path.read_text(encoding="utf-8")
+            text = read_bounded(self.path(name)).decode()
         except FileNotFoundError:
             raise UsageError(
                 f"{name} is not in the work folder {self.folder}.",
                 hint=f"Run release-tool {made_by} first, or name another folder with --work.",
             ) from None
+        except NotReadable as error:
+            raise IntegrityError(
+                f"{name} is no document: {error}.", hint=f"Remove it and run release-tool {made_by} again."
+            ) from error
         except UnicodeDecodeError as error:
             raise IntegrityError(f"{name} is not UTF-8 text.", hint=f"Run release-tool {made_by} again.") from error
         return read_document(cls, text, name, made_by=made_by)
@@ -160,16 +175,65 @@ STEP_OF_PREFIX = {
 
 
 def read_document(cls: type[D], text: str, name: str, *, made_by: str) -> D:
-    """Decode a document and check the schema it names; see ``WorkFolder.read``."""
+    """Decode a document once the schema that it names is the one wanted; see ``WorkFolder.read``."""
     try:
-        document: D = decode_text(cls, text)
+        data = parse_text(text)
+        found = schema_of(data)
+        if found not in (None, cls.SCHEMA):
+            raise IntegrityError(
+                f"{name} is a {shown_schema(found)}, expected {cls.SCHEMA}.",
+                hint="It was written by another version of release-tool."
+                if family(found) == family(cls.SCHEMA)
+                else f"Another document lies under this name; run release-tool {made_by} again.",
+            )
+        document: D = decode(cls, data)
     except DocumentFault as fault:
         raise IntegrityError(
             f"{name} is not a {cls.SCHEMA}: {fault}", hint=f"Run release-tool {made_by} again."
         ) from fault
-    if document.schema != cls.SCHEMA:
-        raise IntegrityError(
-            f"{name} is a {document.schema}, expected {cls.SCHEMA}.",
-            hint="It was written by another version of release-tool.",
-        )
     return document
+
+
+def read_given(path: Path, *wanted: type[D], hint: str) -> D:
+    """Read a document that a person named as an argument.
+
+    Args:
+        path: as it was given.
+        wanted: the types that will do; the first one is named in messages.
+        hint: what to give instead.
+
+    Raises:
+        UsageError: it can't be read, is no JSON, or is another document; the schemas found and wanted are named.
+        IntegrityError: it names the right schema and does not hold what that schema says.
+    """
+    name = one_line(path.name)
+    expected = wanted[0].SCHEMA
+    try:
+        text = read_bounded(path).decode()
+        data = parse_text(text)
+    except (OSError, NotReadable) as error:
+        refused = error.strerror if isinstance(error, OSError) else error
+        raise UsageError(f"{one_line(str(path))} can't be read: {refused}.", hint=hint) from error
+    except (UnicodeDecodeError, DocumentFault) as error:
+        wrong = "not UTF-8 text" if isinstance(error, UnicodeDecodeError) else error
+        raise UsageError(f"{name} is no document, a {expected} is wanted here: {wrong}.", hint=hint) from error
+    found = schema_of(data)
+    for cls in wanted:
+        if found == cls.SCHEMA:
+            return read_document(cls, text, name, made_by="validate")
+    if found is None:
+        raise UsageError(f"{name} names no schema, a {expected} is wanted here.", hint=hint)
+    if family(found) in {family(cls.SCHEMA) for cls in wanted}:
+        hint = "It was written by another version of release-tool."
+    raise UsageError(f"{name} is a {shown_schema(found)}, a {expected} is wanted here.", hint=hint)
+
+
+def family(schema: str | None) -> str:
+    """Return a schema without its version: release-tool/plan@1 → release-tool/plan."""
+    return (schema or "").partition("@")[0]
+
+
+def shown_schema(schema: str | None) -> str:
+    """Return a schema that a file names, for a message: hostile text, one line, cut."""
+    text = one_line(schema or "")
+    return text if len(text) <= MAX_SHOWN_SCHEMA else text[: MAX_SHOWN_SCHEMA - 1] + "…"

@@ -6,6 +6,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from release_tool.bounded import NotReadable, read_bounded
 from release_tool.core.probes import parse
 from release_tool.errors import UsageError
 
@@ -32,10 +33,10 @@ def load_probes(path: Path | None = None) -> ProbeSet:
     if path is None:
         return packaged_probes()
     try:
-        data = path.read_bytes()
-    except OSError as error:
+        data = read_bounded(path)
+    except (OSError, NotReadable) as error:
         raise UsageError(
-            f"The probe set {path} can't be read: {error.strerror}.",
+            f"The probe set {path} can't be read: {error.strerror if isinstance(error, OSError) else error}.",
             hint="Name a readable file with --probes.",
         ) from error
     return parse(data, path.name)

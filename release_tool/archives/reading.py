@@ -11,6 +11,7 @@ from release_tool.archives.tokenizer_file import MAX_TOKENIZER_BYTES, TokenizerF
 from release_tool.archives.torch_script import ScriptFault, read_torch_script
 from release_tool.archives.wire import WireFault
 from release_tool.archives.zips import Archive, open_archive
+from release_tool.bounded import NotReadable, read_bounded
 from release_tool.core.archive_facts import DEFLATED, MODEL_SUFFIXES, STORED, TOKENIZER_FILE, ArchiveFacts, Entry
 from release_tool.core.kinds import Format
 from release_tool.core.operators import OperatorTables, parse_tables
@@ -63,12 +64,11 @@ def read_config(path: Path) -> dict[str, Any]:
         UsageError: it can't be read, is no JSON object or gives a key twice.
     """
     try:
-        if path.stat().st_size > MAX_CONFIG_BYTES:
-            raise UsageError(f"{path.name} is larger than {MAX_CONFIG_BYTES >> 20} MiB: it is no register request.")
-        data = json.loads(path.read_bytes(), object_pairs_hook=_object)
-    except OSError as error:
+        data = json.loads(read_bounded(path, MAX_CONFIG_BYTES), object_pairs_hook=_object)
+    except (OSError, NotReadable) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
         raise UsageError(
-            f"The config {path} can't be read: {error.strerror}.", hint="Name the config.json with --config."
+            f"The config {path} can't be read: {reason}.", hint="Name the config.json with --config."
         ) from error
     except (ValueError, RecursionError) as error:
         raise UsageError(

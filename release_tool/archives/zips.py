@@ -15,6 +15,7 @@ import zlib
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING
 
+from release_tool.bounded import NotReadable, open_regular
 from release_tool.core.archive_facts import DEFLATED, STORED, Entry
 from release_tool.errors import IntegrityError, UsageError
 
@@ -173,11 +174,10 @@ def open_archive(path: Path) -> Iterator[Archive]:
         IntegrityError: it is damaged.
     """
     try:
-        stream = path.open("rb")
-    except OSError as error:
-        raise UsageError(
-            f"The archive {path} can't be read: {error.strerror}.", hint="Give the path of a .zip."
-        ) from error
+        stream = open_regular(path)
+    except (OSError, NotReadable) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise UsageError(f"The archive {path} can't be read: {reason}.", hint="Give the path of a .zip.") from error
     with stream:
         yield Archive(stream, path.name)
 

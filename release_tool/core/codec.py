@@ -54,6 +54,15 @@ def decode_text(cls: type[T], text: str) -> T:
     Raises:
         DocumentFault: not JSON, a key given twice, or a value that does not fit.
     """
+    return decode(cls, parse_text(text))
+
+
+def parse_text(text: str) -> Any:
+    """Return the JSON data of a document.
+
+    Raises:
+        DocumentFault: not JSON, or a key given twice.
+    """
     try:
         data = json.loads(text, object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
         json.dumps(data, ensure_ascii=False, allow_nan=False).encode()  # 1e999 and lone surrogates can't be written
@@ -61,7 +70,13 @@ def decode_text(cls: type[T], text: str) -> T:
         raise
     except (ValueError, RecursionError) as error:  # also integers of more than 4,300 digits
         raise DocumentFault(f"not JSON: {error}") from error
-    return decode(cls, data)
+    return data
+
+
+def schema_of(data: Any) -> str | None:
+    """Return the schema that JSON data names, null when it names none."""
+    schema = data.get("schema") if isinstance(data, dict) else None
+    return schema if isinstance(schema, str) else None
 
 
 def decode(cls: type[T], data: Any, path: str = "$") -> T:

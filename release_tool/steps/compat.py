@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from release_tool.core.proof import Proof
     from release_tool.core.verdicts import Range, Verdict
 
-MAX_PROOF_BYTES = 64 << 20
-
 HELP = """Say on which OpenSearch versions an archive deploys.
 
 ARCHIVE is the .zip that register takes: one of this tool, or anybody's. It is read, never loaded: no torch is needed
@@ -146,8 +144,8 @@ def find_proofs(context: Context, sha256: str, certificates: tuple[Path, ...]) -
     """Return what was measured on exactly these bytes.
 
     Raises:
-        UsageError: a file of --certificate can't be read, or is about another archive.
-        IntegrityError: it is no certificate and no proof.
+        UsageError: a file of --certificate can't be read, is another document, or is about another archive.
+        IntegrityError: it says that it is a certificate or a proof, and does not hold what these hold.
     """
     from release_tool.errors import IntegrityError, UsageError
 
@@ -179,19 +177,12 @@ def find_proofs(context: Context, sha256: str, certificates: tuple[Path, ...]) -
 def _read_proofs(path: Path) -> tuple[Proof, ...]:
     from release_tool.core.certificate import Certificate
     from release_tool.core.proof import Proof
-    from release_tool.documents import read_document
-    from release_tool.errors import UsageError
+    from release_tool.documents import read_given
 
-    try:
-        if path.stat().st_size > MAX_PROOF_BYTES:
-            raise UsageError(f"{path.name} is larger than {MAX_PROOF_BYTES >> 20} MiB: it is no certificate.")
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise UsageError(f"{path} can't be read: {reason}.", hint="Name a certificate with --certificate.") from error
-    if f'"{Proof.SCHEMA}"' in text and f'"{Certificate.SCHEMA}"' not in text:
-        return (read_document(Proof, text, path.name, made_by="validate"),)
-    return read_document(Certificate, text, path.name, made_by="validate").proofs
+    found: Any = read_given(
+        path, Certificate, Proof, hint="Give a certificate-<artifact id>.json or a proof with --certificate."
+    )
+    return (found,) if isinstance(found, Proof) else found.proofs
 
 
 def document(facts: ArchiveFacts, judged: tuple[Verdict, ...], ranges: tuple[Range, ...]) -> dict[str, Any]:

@@ -108,11 +108,18 @@ def collect_inputs(model: str | None, options: dict[str, Any]) -> dict[str, Raw]
 
 
 def _read_event(path: Path) -> dict[str, Raw]:
+    from release_tool.bounded import NotReadable, read_bounded
     from release_tool.core.inputs import event_inputs
 
-    if path.stat().st_size > MAX_EVENT_BYTES:
-        raise UsageError(f"The event {path.name} is larger than {MAX_EVENT_BYTES} bytes.")
-    return event_inputs(path.read_bytes(), path.name)
+    try:
+        data = read_bounded(path, MAX_EVENT_BYTES)
+    except (OSError, NotReadable) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise UsageError(
+            f"The event {path.name} can't be read: {reason}.",
+            hint="--event takes the file of a workflow_dispatch event.",
+        ) from error
+    return event_inputs(data, path.name)
 
 
 def origins(ctx: click.Context, inputs: dict[str, Raw]) -> list[str]:

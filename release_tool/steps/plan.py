@@ -177,6 +177,7 @@ def _lineage(source: Source) -> dict[str, Any] | None:
 
 def _read_idf(inputs: dict[str, Raw]) -> tuple[bytes | None, list[Fault]]:
     """Return the bytes behind --idf, or what is wrong with them: a flat map of token to number is wanted."""
+    from release_tool.bounded import NotReadable, read_bounded
     from release_tool.core.inputs import check_token_weights
     from release_tool.errors import Fault, UnsupportedModel
 
@@ -185,12 +186,11 @@ def _read_idf(inputs: dict[str, Raw]) -> tuple[bytes | None, list[Fault]]:
     path = Path(str(inputs["idf"])).expanduser()
     hint = "a JSON object of token to number"
     try:
-        if path.stat().st_size > MAX_IDF_BYTES:
-            return None, [Fault("--idf", f"{path.name} is larger than {MAX_IDF_BYTES:,} bytes", hint)]
-        data = path.read_bytes()
+        data = read_bounded(path, MAX_IDF_BYTES)
         check_token_weights(data, path.name)
-    except OSError as error:
-        return None, [Fault("--idf", f"{path.name} can't be read: {error.strerror}", hint)]
+    except (OSError, NotReadable) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        return None, [Fault("--idf", f"{path.name} can't be read: {reason}", hint)]
     except UnsupportedModel as error:
         problem = str(error).partition("can't be used: ")[2].rstrip(".")
         return None, [Fault("--idf", f"{path.name} can't be used: {problem}", hint)]

@@ -66,18 +66,17 @@ def rebuild(context: Context, path: Path, model: Path | None, idf: Path | None) 
     """Fetch and trace as the certificate says.
 
     Raises:
-        IntegrityError: the certificate is none, or the source is not the one it names.
-        UsageError: a folder is needed and not named, or the other way round.
+        IntegrityError: the certificate is damaged, or the source is not the one it names.
+        UsageError: another document was given; a folder is needed and not named, or the other way round.
     """
-    from release_tool.core.certificate import Certificate
     from release_tool.core.location import IDF_FILE, LOCATION_FILE, Location
-    from release_tool.documents import WorkFolder, read_document, write_atomic
+    from release_tool.documents import WorkFolder, write_atomic
     from release_tool.errors import IntegrityError
     from release_tool.steps.fetch import run_fetch
+    from release_tool.steps.rechecking import read_certificate
     from release_tool.steps.trace import run_trace
 
-    text = path.read_text(encoding="utf-8", errors="replace")
-    certificate = read_document(Certificate, text, path.name, made_by="validate")
+    certificate = read_certificate(path)
     _check_inputs(certificate, model, idf)
     work = WorkFolder(context.work / f"rebuild-{certificate.artifact}")
     with context.console.step(f"Rebuild {certificate.artifact} of {certificate.source.model_id}"):
@@ -97,7 +96,7 @@ def rebuild(context: Context, path: Path, model: Path | None, idf: Path | None) 
 
 
 def _check_inputs(certificate: Certificate, model: Path | None, idf: Path | None) -> None:
-    from release_tool.core.digest import sha256_bytes
+    from release_tool.documents import file_sha256
     from release_tool.errors import IntegrityError, UsageError
 
     is_folder = certificate.plan.source.origin == "folder"
@@ -113,7 +112,7 @@ def _check_inputs(certificate: Certificate, model: Path | None, idf: Path | None
     wanted = certificate.plan.request.idf
     if wanted is not None and idf is None:
         raise UsageError("The release was planned with token weights of its own.", hint="Name the file with --idf.")
-    if idf is not None and sha256_bytes(idf.read_bytes()) != wanted:
+    if idf is not None and file_sha256(idf) != wanted:
         raise IntegrityError(f"{idf.name} is not the file that the release was planned with.", hint="Name that file.")
 
 

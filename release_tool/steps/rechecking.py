@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from release_tool.documents import WorkFolder
     from release_tool.steps.measuring import Reference, Target, Verdict
 
+GIVE_CERTIFICATE = "Give a certificate-<artifact id>.json, as release-tool validate writes it."
+
 
 def recheck(
     context: Context,
@@ -84,15 +86,12 @@ def read_certificate(path: Path) -> Certificate:
     """Read a certificate strictly.
 
     Raises:
-        IntegrityError: it is none.
+        UsageError: it is another document, or none.
+        IntegrityError: it names the schema of a certificate and is none.
     """
-    from release_tool.documents import read_document
+    from release_tool.documents import read_given
 
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise IntegrityError(f"{path.name} is not UTF-8 text.", hint="Name a certificate-<id>.json.") from error
-    return read_document(Certificate, text, path.name, made_by="validate")
+    return read_given(path, Certificate, hint=GIVE_CERTIFICATE)
 
 
 def check_bytes(certificate: Certificate, archive: Path) -> None:

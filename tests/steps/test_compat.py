@@ -136,7 +136,7 @@ def test_a_certificate_that_is_named_counts(release, tmp_path, capsys):
     ("text", "expected"),
     [
         (None, (2, "can't be read")),
-        ("{}", (7, "is not a release-tool/certificate")),
+        ("{}", (2, "names no schema, a release-tool/certificate@1 is wanted")),
         ("other", (2, "another archive")),
     ],
 )

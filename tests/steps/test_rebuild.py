@@ -77,5 +77,5 @@ def test_other_bytes_are_said_with_the_versions_that_differ(
 def test_a_file_that_is_no_certificate_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "certificate.json"
     path.write_text("{}")
-    assert run(["--work", str(tmp_path), "rebuild", str(path)]) == 7
-    assert "is not a release-tool/certificate@1" in capsys.readouterr().err
+    assert run(["--work", str(tmp_path), "rebuild", str(path)]) == 2
+    assert "names no schema, a release-tool/certificate@1 is wanted" in capsys.readouterr().err
