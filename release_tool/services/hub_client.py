@@ -15,7 +15,8 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urljoin, urlsplit
 
-from release_tool.errors import BadToken, MissingExtra, SourceError, Unreachable
+from release_tool.core.escape import one_line
+from release_tool.errors import BadToken, MissingExtra, SourceError, Unreachable, UsageError
 from release_tool.services.hub_errors import Refusal, refusal
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ MAX_ANSWER_BYTES = 64 * 1024 * 1024
 """Of one JSON answer: a page of a file list has about 1,000 entries."""
 TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
 NOT_MODIFIED = 304
+SHOWN_CHARACTERS = 80
 
 
 class HubClient:
@@ -58,9 +60,18 @@ class HubClient:
 
     @property
     def endpoint(self) -> str:
-        """The hub's address without a final slash."""
-        hub = _library()
-        return str(self.env.get("HF_ENDPOINT") or hub.constants.ENDPOINT).rstrip("/")
+        """The hub's address without a final slash.
+
+        Raises:
+            UsageError: HF_ENDPOINT holds no address.
+        """
+        named = self.env.get("HF_ENDPOINT", "").strip()
+        if named:
+            check_endpoint(named)
+            return named.rstrip("/")
+        known = _library().constants
+        # The library takes a variable that is set and empty for an address.
+        return str(known.ENDPOINT or known._HF_DEFAULT_ENDPOINT).rstrip("/")  # noqa: SLF001 - it has no other name
 
     @property
     def token(self) -> str | None:
@@ -227,6 +238,31 @@ def pause_of(headers: Mapping[str, str], *, now: Callable[[], float] = time.time
         return max(0.0, parsedate_to_datetime(value).timestamp() - now())
     except (TypeError, ValueError, OverflowError):
         return None
+
+
+def check_endpoint(address: str) -> None:
+    """Refuse what can't be a hub's address: no answer would come, whatever the number of tries.
+
+    Raises:
+        UsageError: no http or https, no host, a port that is none, a query, or signs that no address has.
+    """
+    try:
+        parts = urlsplit(address)
+        sound = (
+            parts.scheme in {"http", "https"}
+            and bool(parts.hostname)
+            and parts.port != 0
+            and not (parts.query or parts.fragment)
+            and re.fullmatch(r"[!-~]+", address) is not None
+        )
+    except ValueError:  # a port that is no number, brackets that don't close
+        sound = False
+    if not sound:
+        shown = one_line(address.rpartition("@")[2])[:SHOWN_CHARACTERS]  # a password may stand before the @
+        raise UsageError(
+            f"HF_ENDPOINT is {shown!r}, which is no address of a hub.",
+            hint="Set it to http:// or https://, the host and perhaps a path, or unset it to ask the public hub.",
+        )
 
 
 def quoted(text: str) -> str:

@@ -15,7 +15,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from release_tool.core.escape import one_line
-from release_tool.errors import BadToken, MissingExtra, ReleaseError, SourceError, Unreachable
+from release_tool.errors import BadToken, ReleaseError, SourceError, Unreachable, UsageError
 from release_tool.services.cache import cache_folder
 from release_tool.services.jdk import find_jdk, find_maven
 from release_tool.services.node import MIN_MEMORY_BYTES, status
@@ -182,7 +182,7 @@ def _hub(env: Mapping[str, str]) -> Check:
     except (Unreachable, OSError) as error:
         hint = "Check network, proxy and HF_ENDPOINT; folders and the hub's cache work without."
         return Check(name=name, level=Level.NOTE, found=one_line(str(error)), hint=hint)
-    except (BadToken, MissingExtra) as error:
+    except (BadToken, UsageError) as error:
         return Check(name=name, level=Level.NOTE, found=one_line(str(error)), hint=error.hint)
     except SourceError:
         # A mirror may have no list of models; that it said so is an answer.

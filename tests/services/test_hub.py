@@ -20,6 +20,7 @@ from release_tool.errors import (
     Unreachable,
     UnsafeModel,
     UnsupportedModel,
+    UsageError,
 )
 from release_tool.services.checked_files import INCOMPLETE
 from release_tool.services.hub import HubSource
@@ -413,6 +414,52 @@ def test_nobody_at_the_address_is_unreachable_after_retries(hub, pauses):
             HubSource("acme/tiny", client=client).pin()
     assert "HF_ENDPOINT" in caught.value.hint
     assert pauses == [1.0, 2.0, 4.0, 8.0]
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "hub.example", "127.0.0.1:8080", "ftp://hub.example", "http://", "https:///models", "http://hub.example:port",
+        "http://hub.example:99999", "http://[::1", "http://hub example", "file:///models", "http://hub.example/?x=1",
+        "http://hub.example\x1b[2J", "\u043c\u043e\u0434\u0435\u043b\u0438",
+    ],
+)  # fmt: skip
+def test_an_endpoint_that_is_no_address_is_refused_at_once(pauses, address):
+    client = HubClient(env={"HF_ENDPOINT": address}, sleep=pauses.append)
+    with pytest.raises(UsageError, match="HF_ENDPOINT") as caught:
+        HubSource("acme/tiny", client=client).pin()
+    assert pauses == []
+    assert "\x1b" not in str(caught.value)
+    assert "http" in caught.value.hint
+
+
+def test_the_password_of_a_wrong_endpoint_is_not_shown():
+    with pytest.raises(UsageError) as caught:
+        HubClient(env={"HF_ENDPOINT": "ftp://me:secret@hub.example"}).endpoint  # noqa: B018 - asking for it is the test
+    assert "secret" not in str(caught.value)
+
+
+def test_an_endpoint_that_is_set_and_empty_is_the_public_hub(hub, monkeypatch):
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "ENDPOINT", "")
+    assert HubClient(env={"HF_ENDPOINT": " "}).endpoint.startswith("https://")
+
+
+def test_a_wrong_endpoint_ends_the_command_with_exit_2_and_a_folder_needs_none(monkeypatch, tmp_path, capsys):
+    from model_files import Files, dense
+
+    from release_tool.cli import run
+
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    monkeypatch.delenv("TRANSFORMERS_OFFLINE", raising=False)
+    monkeypatch.setenv("HF_ENDPOINT", "hub.example")
+    started = time.monotonic()
+    work = ["--work", str(tmp_path / "work"), "plan"]
+    assert run([*work, "acme/tiny", "--version", "1.0.0"]) == 2
+    assert time.monotonic() - started < 5
+    assert "HF_ENDPOINT is 'hub.example'" in capsys.readouterr().err
+    assert run([*work, str(Files(dense()).write(tmp_path / "tiny")), "--version", "1.0.0"]) == 0
 
 
 def test_a_hub_that_falls_silent_times_out_and_is_asked_again(hub, source, pauses, monkeypatch, tmp_path):

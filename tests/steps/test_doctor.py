@@ -108,6 +108,13 @@ def test_a_hub_out_of_reach_is_a_note_with_what_still_works(env, tmp_path) -> No
     assert "HF_ENDPOINT" in found["model hub"].hint
 
 
+def test_an_endpoint_that_is_no_address_is_a_note(env, tmp_path) -> None:
+    env.delenv("HF_HUB_OFFLINE")
+    found = {check.name: check for check in look(tmp_path, {"HF_ENDPOINT": "hub.example"})}
+    assert found["model hub"].level is Level.NOTE
+    assert "HF_ENDPOINT is 'hub.example'" in found["model hub"].found
+
+
 @pytest.mark.parametrize(
     ("version", "parts"),
     [("2.13.0+cu130", (2, 13, 0)), ("0.23.3", (0, 23, 3)), ("4.0rc1", (4, 0)), ("7", (7,)), ("1.dev3", (1,))],
