@@ -10,9 +10,7 @@ import importlib
 import signal
 import sys
 import traceback
-from dataclasses import dataclass
 from difflib import get_close_matches
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -21,9 +19,13 @@ from release_tool import __version__
 from release_tool.console import Console
 from release_tool.core.escape import log_text
 from release_tool.errors import ReleaseError
+from release_tool.global_options import Context, global_options, make_context, take_anywhere
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
+
+__all__ = ["COMMANDS", "Context", "cli", "main", "run"]
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "plan": ("release_tool.steps.plan", "Decide and name everything about a release."),
@@ -39,17 +41,6 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 
 
-@dataclass
-class Context:
-    """What every command gets: the work folder, the repository, how to talk."""
-
-    work: Path
-    repo: Path
-    json: bool
-    debug: bool
-    console: Console
-
-
 class LazyGroup(click.Group):
     """A group whose commands are imported only to run them or to show their own help."""
 
@@ -63,8 +54,7 @@ class LazyGroup(click.Group):
         if entry is None:
             return None
         module = importlib.import_module(entry[0])
-        command: click.Command = module.command
-        return command
+        return take_anywhere(module.command)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -87,16 +77,6 @@ SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 110, "au
 """Every option can be given as RELEASE_TOOL_<COMMAND>_<OPTION>; an empty variable counts as not set."""
 
 
-class Folder(click.Path):
-    """A path that is not empty: an unset variable of a script must not mean the current folder."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Refuse the empty text."""
-        if value == "":
-            self.fail("it is empty; name a folder, or '.' for this one.", param, ctx)
-        return super().convert(value, param, ctx)
-
-
 HELP = """Release machine-learning models for OpenSearch, with proof.
 
 \b
@@ -108,36 +88,12 @@ A release is a folder that grows: plan -> fetch -> trace -> validate -> review.
 
 
 @click.group(help=HELP, cls=LazyGroup, context_settings=SETTINGS)
-@click.option(
-    "--work",
-    type=Folder(file_okay=False, path_type=Path),
-    default=Path("work"),
-    show_default=True,
-    envvar="RELEASE_TOOL_WORK",
-    help="Folder of this release's documents and archives.",
-)
-@click.option(
-    "--repo",
-    type=Folder(file_okay=False, path_type=Path),
-    default=Path(),
-    envvar="RELEASE_TOOL_REPO",
-    help="Repository whose settings and templates are used. [default: here]",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")
-@click.option("-v", "--verbose", count=True, help="Say more; twice: libraries too.")
-@click.option("-q", "--quiet", is_flag=True, help="Say only warnings and errors.")
-@click.option("--debug", is_flag=True, help="Show the trace of an error.")
+@global_options
 @click.version_option(__version__, prog_name="release-tool")
 @click.pass_context
 def cli(ctx: click.Context, work: Path, repo: Path, *, as_json: bool, verbose: int, quiet: bool, debug: bool) -> None:
     """Set up what every command gets; the text of --help is HELP."""
-    ctx.obj = Context(
-        work=work,
-        repo=repo,
-        json=as_json,
-        debug=debug,
-        console=Console(verbosity=-1 if quiet else verbose),
-    )
+    ctx.obj = make_context(work, repo, as_json=as_json, verbose=verbose, quiet=quiet, debug=debug)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

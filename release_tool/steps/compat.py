@@ -58,7 +58,6 @@ Exit code 6: it deploys on none of the known versions, or not on each of --targe
     help="Versions that must all deploy it, such as 2.19,3.6. [default: look at all known versions]",
 )
 @click.option("--notes", is_flag=True, help="Show notes too, not only what hinders.")
-@click.option("--json", "as_json", is_flag=True, help="Print facts and verdicts as JSON on stdout.")
 @click.pass_obj
 def command(
     context: Context,
@@ -68,11 +67,8 @@ def command(
     certificates: tuple[Path, ...],
     targets: tuple[str, ...],
     notes: bool,
-    as_json: bool,
 ) -> None:
     """Read the archive, judge it version by version, print the table."""
-    from dataclasses import replace
-
     from release_tool.archives.reading import operator_tables, read_archive
     from release_tool.core.compat import summary, verdicts
     from release_tool.core.opensearch import KNOWN_VERSIONS
@@ -83,7 +79,6 @@ def command(
     proofs = find_proofs(context, facts.sha256, certificates)
     judged = verdicts(facts, asked or KNOWN_VERSIONS, tables=operator_tables(), proofs=proofs)
     ranges = summary(judged)
-    context = replace(context, json=context.json or as_json)
     emit(context, table(facts, judged, ranges, chosen, notes=notes), document(facts, judged, ranges))
     context.console.summary(markdown(facts, ranges))
     _refuse(judged, asked)
