@@ -64,6 +64,12 @@ class MissingExtra(UsageError):
         self.extra = extra
 
 
+class WorkFolderBusy(UsageError):
+    """Another command is writing into the same work folder."""
+
+    default_hint = "Wait until it has ended, or name another folder with --work."
+
+
 class AlreadyReleased(ReleaseError):
     """The version is taken."""
 

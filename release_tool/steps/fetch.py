@@ -34,13 +34,15 @@ def command(context: Context, *, dry_run: bool) -> None:
     HF_HUB_OFFLINE hold.
     """
     from release_tool.core.escape import one_line
+    from release_tool.lock import hold
 
     if dry_run:
         missing = missing_files(context)
         lines = [f"{one_line(file.path)}  {file.size:,} bytes" for file in missing]
         emit(context, "\n".join(lines) or "Nothing is missing.", missing)
         return
-    snapshot = run_fetch(context)
+    with hold(context.work, "fetch"):
+        snapshot = run_fetch(context)
     total = sum(file.size for file in snapshot.files)
     emit(
         context,

@@ -31,16 +31,18 @@ def command(ctx: click.Context, /, model: str | None, *, dry_run: bool, **option
     """Pin MODEL (an id or a folder), look at its small files, and write plan.json."""
     from release_tool.core.codec import encode_text
     from release_tool.core.plan_page import plan_text
+    from release_tool.lock import hold
 
     context: Context = ctx.obj
     inputs = collect_inputs(model, options)
     for line in origins(ctx, inputs):
         context.console.debug(line)
-    plan = plan_release(context, inputs, dry_run=dry_run)
     if dry_run:
-        click.echo(encode_text(plan), nl=False)
-    else:
-        emit(context, plan_text(plan), plan)
+        click.echo(encode_text(plan_release(context, inputs, dry_run=True)), nl=False)
+        return
+    with hold(context.work, "plan"):
+        plan = plan_release(context, inputs)
+    emit(context, plan_text(plan), plan)
 
 
 def plan_release(context: Context, inputs: dict[str, Raw], *, dry_run: bool = False) -> ReleasePlan:

@@ -72,6 +72,7 @@ def rebuild(context: Context, path: Path, model: Path | None, idf: Path | None) 
     from release_tool.core.location import IDF_FILE, LOCATION_FILE, Location
     from release_tool.documents import WorkFolder, write_atomic
     from release_tool.errors import IntegrityError
+    from release_tool.lock import hold
     from release_tool.steps.fetch import run_fetch
     from release_tool.steps.rechecking import read_certificate
     from release_tool.steps.trace import run_trace
@@ -79,7 +80,11 @@ def rebuild(context: Context, path: Path, model: Path | None, idf: Path | None) 
     certificate = read_certificate(path)
     _check_inputs(certificate, model, idf)
     work = WorkFolder(context.work / f"rebuild-{certificate.artifact}")
-    with context.console.step(f"Rebuild {certificate.artifact} of {certificate.source.model_id}"):
+    # A work folder of its own: a release beside it may go on.
+    with (
+        hold(work.folder, "rebuild"),
+        context.console.step(f"Rebuild {certificate.artifact} of {certificate.source.model_id}"),
+    ):
         if model is not None:
             work.write(LOCATION_FILE, Location(folder=str(model.resolve())))
         if idf is not None:

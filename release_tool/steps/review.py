@@ -36,8 +36,10 @@ class ReviewResult:
 def command(context: Context) -> None:
     """Write review.md, review.html and review.json, and print the digest."""
     from release_tool.core.escape import one_line
+    from release_tool.lock import hold
 
-    result = run_review(context)
+    with hold(context.work, "review"):
+        result = run_review(context)
     text = f"digest {result.review.digest}\npage   {one_line(str(result.page))}"
     emit(context, text, result.review)
 

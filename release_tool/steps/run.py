@@ -37,11 +37,14 @@ if TYPE_CHECKING:
 @click.pass_context
 def command(ctx: click.Context, /, model: str | None, *, on: tuple[str, ...], **options: Any) -> None:
     """Release MODEL (an id or a folder) up to the review page; without MODEL go on from the plan that is there."""
+    from release_tool.lock import hold
+
     context: Context = ctx.obj
     inputs = collect_inputs(model, options)
     for line in origins(ctx, inputs) if inputs else ():
         context.console.debug(line)
-    done = run_release(context, inputs, rings=on)
+    with hold(context.work, "run"):
+        done = run_release(context, inputs, rings=on)
     emit(context, done.text(context), done.data(context))
 
 

@@ -53,15 +53,17 @@ def command(
     **options: Any,
 ) -> None:
     """See HELP."""
+    from release_tool.lock import hold
+    from release_tool.steps.fetch import run_fetch
+    from release_tool.steps.plan import plan_release
+
     context: Context = ctx.obj
     inputs = collect_inputs(model, options)
-    if inputs:
-        from release_tool.steps.fetch import run_fetch
-        from release_tool.steps.plan import plan_release
-
-        plan_release(context, inputs)
-        run_fetch(context)
-    bundles = run_trace(context, artifacts=artifacts, answers=answers, again=again)
+    with hold(context.work, "trace"):
+        if inputs:
+            plan_release(context, inputs)
+            run_fetch(context)
+        bundles = run_trace(context, artifacts=artifacts, answers=answers, again=again)
     lines = [
         f"{context.work / bundle.archive.path}  {bundle.archive.size:,} bytes  sha256:{bundle.archive.sha256}"
         for bundle in bundles

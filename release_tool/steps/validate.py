@@ -74,6 +74,7 @@ def command(
 ) -> None:
     """See HELP."""
     from release_tool.errors import UsageError
+    from release_tool.lock import hold
     from release_tool.steps.measuring import failing, markdown, table
 
     if certificate is not None:
@@ -91,7 +92,8 @@ def command(
             hint="Without --certificate the archives of the work folder are measured.",
         )
     else:
-        verdicts = run_validate(context, rings=rings, artifacts=artifacts, probes=probes, again=again)
+        with hold(context.work, "validate"):
+            verdicts = run_validate(context, rings=rings, artifacts=artifacts, probes=probes, again=again)
     emit(context, table(verdicts), verdicts)
     context.console.summary(markdown(verdicts))
     failure = failing(verdicts)

@@ -14,6 +14,7 @@ from release_tool.core.certificate import certificate_name, fold
 from release_tool.core.plan import ReleasePlan
 from release_tool.core.source import SourceSnapshot
 from release_tool.documents import WorkFolder, file_sha256
+from release_tool.lock import hold
 
 
 @pytest.fixture(scope="module")
@@ -79,3 +80,15 @@ def test_a_file_that_is_no_certificate_is_refused(tmp_path: Path, capsys: pytest
     path.write_text("{}")
     assert run(["--work", str(tmp_path), "rebuild", str(path)]) == 2
     assert "names no schema, a release-tool/certificate@1 is wanted" in capsys.readouterr().err
+
+
+def test_a_second_rebuild_of_the_same_archive_ends_at_once_and_a_release_beside_it_does_not(
+    released: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    certificate = released[1] / certificate_name("onnx")
+    arguments = ["--work", str(tmp_path), "rebuild", str(certificate), "--model", str(released[0])]
+    with hold(tmp_path / "rebuild-onnx", "rebuild"):
+        assert run(arguments) == 2
+    assert "is writing into the work folder" in capsys.readouterr().err
+    with hold(tmp_path, "trace"):
+        assert run(arguments) == 0
