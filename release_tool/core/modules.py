@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from release_tool.core.kinds import Activation, PoolingMode
 from release_tool.core.modeljson import bad, get_count, get_flag, get_text, load, load_object, shown
+from release_tool.errors import UnsupportedModel
 
 if TYPE_CHECKING:
     from release_tool.core.modeljson import Reader
@@ -112,8 +113,21 @@ def read_layout(read: Reader) -> Layout:
     """Return the modules, an empty layout without modules.json.
 
     Raises:
-        UnsupportedModel: a file is not what the library writes, or routes in a way that no server has.
+        UnsupportedModel: a file is not what the library writes, it routes in a way that no server has, or a module
+            is code of the model's own.
     """
+    layout = _read_layout(read)
+    foreign = [module.dotted for module in layout.all if module.foreign]
+    if foreign:
+        # A transformer's own code (auto_map) is another thing: it is traced as it is.
+        raise UnsupportedModel(
+            f"{MODULES_FILE} wants {shown(', '.join(foreign))}, a module of the model's own: it can't be exported.",
+            hint="Only modules of sentence_transformers can be; a transformer may have code of its own (auto_map).",
+        )
+    return layout
+
+
+def _read_layout(read: Reader) -> Layout:
     data = load(read, MODULES_FILE)
     if data is None:
         return Layout()

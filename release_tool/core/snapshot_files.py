@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from posixpath import basename, dirname
 from typing import TYPE_CHECKING, Any
 
+from release_tool.core.code_references import check_own, code_repositories
 from release_tool.core.plan import PlannedFile
-from release_tool.core.request import MODEL_ID_PATTERN
-from release_tool.errors import SourceError, UnsafeModel, UnsupportedModel
+from release_tool.errors import UnsafeModel, UnsupportedModel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -78,7 +78,7 @@ def select(
 
     Raises:
         UnsafeModel: pickle weights or remote code without the flag, or a path that leaves the folder.
-        UnsupportedModel: nothing that can be loaded, or weights that their own index names are missing.
+        UnsupportedModel: nothing that can be loaded, or weights or code that the model names are missing.
     """
     listed = {file.path: file for file in files if not is_ignored(file.path)}
     for path in listed:
@@ -95,11 +95,12 @@ def select(
                 hint="Read that code; if you trust it, say so with --trust-remote-code.",
             )
         own_code = tuple(listed[path] for path in sorted(listed) if path.endswith(".py"))
+        check_own(references, model_id, folders, set(listed))
         taken |= {file.path for file in own_code}
     return Selection(
         files=tuple(listed[path] for path in sorted(taken)),
         own_code=own_code,
-        code_repositories=_code_repositories(references, model_id),
+        code_repositories=code_repositories(references, model_id),
     )
 
 
@@ -260,15 +261,3 @@ def _code_references(
             for value in _object(_object(_json(_join(folder, name), listed, read)).get("auto_map")).values():
                 found += [ref for ref in (value if isinstance(value, list) else [value]) if isinstance(ref, str)]
     return tuple(dict.fromkeys(found))
-
-
-def _code_repositories(references: tuple[str, ...], model_id: str) -> tuple[str, ...]:
-    """Return the repositories before ``--`` in ``org/name--module.Class``."""
-    repositories = dict.fromkeys(ref.split("--", 1)[0] for ref in references if "--" in ref)
-    for repository in repositories:
-        if not MODEL_ID_PATTERN.fullmatch(repository):
-            raise SourceError(
-                f"The model wants code from {repository!r}, which is no model id.",
-                hint="Repair auto_map in the model's config.json.",
-            )
-    return tuple(sorted(set(repositories) - {model_id}))

@@ -26,6 +26,7 @@ from release_tool.models import blobs
 from release_tool.models.archive import archive_blob
 from release_tool.models.exporters import ModelFile, model_file
 from release_tool.models.loading import Loaded, check_vocabulary, load, read_json, transformer_folder
+from release_tool.models.pinned_code import pinned_code
 from release_tool.models.tokenizer_json import build
 from release_tool.models.torchscript import Weights
 from release_tool.workers import report, run_child
@@ -158,18 +159,20 @@ def export(work: WorkFolder, wanted: Sequence[str]) -> None:
 
     Raises:
         ExportError: a file of the model is not what it should be.
+        UnsafeModel: the model wants code that the plan does not name.
     """
     plan = work.read(ReleasePlan, "plan.json", made_by="plan")
     source = work.read(SourceSnapshot, "source.json", made_by="fetch")
     run = Export(work=work, plan=plan, source=source, weights=Weights())
-    for artifact in sorted(
-        plan.artifacts, key=lambda item: (item.kind is ModelKind.SPARSE_TOKENIZER, item.format == "onnx")
-    ):
-        if wanted and artifact.id not in wanted:
-            continue
-        report("note", text=f"making {artifact.id}")
-        bundle = run.artifact(artifact)
-        report("artifact", id=artifact.id, sha256=bundle.archive.sha256, size=bundle.archive.size)
+    with pinned_code(plan, source, run.snapshot):
+        for artifact in sorted(
+            plan.artifacts, key=lambda item: (item.kind is ModelKind.SPARSE_TOKENIZER, item.format == "onnx")
+        ):
+            if wanted and artifact.id not in wanted:
+                continue
+            report("note", text=f"making {artifact.id}")
+            bundle = run.artifact(artifact)
+            report("artifact", id=artifact.id, sha256=bundle.archive.sha256, size=bundle.archive.size)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -22,6 +22,7 @@ from release_tool.models.graphs import (
     SparseGraph,
     SparseVector,
 )
+from release_tool.models.pinned_code import trusts
 from release_tool.models.pooling import load_dense
 from release_tool.models.tokenizer_json import decoded_collisions
 
@@ -96,7 +97,7 @@ class Job:
         import transformers
 
         tokenizer = transformers.AutoTokenizer.from_pretrained(
-            self.loaded.folder, local_files_only=True, trust_remote_code=self.plan.request.trust_remote_code
+            self.loaded.folder, local_files_only=True, trust_remote_code=trusts(self.plan)
         )
         return "token_type_ids" in tokenizer.model_input_names
 

@@ -14,6 +14,7 @@ import torch
 
 from release_tool.core.kinds import ModelKind
 from release_tool.errors import ExportError, UnsupportedModel
+from release_tool.models.pinned_code import trusts
 from release_tool.models.starting import no_collection
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ def load(plan: ReleasePlan, kind: ModelKind, snapshot: Path) -> Loaded:
         "attn_implementation": "eager",
         "dtype": torch.float32,
         "local_files_only": True,
-        "trust_remote_code": plan.request.trust_remote_code,
+        "trust_remote_code": trusts(plan),
         "use_safetensors": None if plan.request.allow_pickle else True,
         "output_loading_info": True,
     }

@@ -59,10 +59,12 @@ def answer_all(
     Raises:
         UsageError: there is no oracle for this kind.
         UnsupportedModel: the libraries can't load the source as this kind.
+        UnsafeModel: the source wants code that the plan does not name.
         IntegrityError: plan, source or the file of --idf are not those that belong together.
     """
     from release_tool.models.answers import answers_name, write_answers
     from release_tool.models.oracle_inputs import Question
+    from release_tool.models.pinned_code import pinned_code
 
     if kind not in ORACLES:
         raise UsageError(f"There is no oracle for models of kind {kind.value}.")
@@ -80,7 +82,8 @@ def answer_all(
     module, function, library = ORACLES[kind]
     with no_collection():
         import_module(library)
-    answered = getattr(import_module(module), function)(question)
+    with pinned_code(plan, source, question.snapshot):
+        answered = getattr(import_module(module), function)(question)
     path = work.path(answers_name(kind))
     write_answers(path, _packed(question, answered, work.sha256("plan.json"), source.tree, probes.sha256))
     return path

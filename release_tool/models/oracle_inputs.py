@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from release_tool.errors import MachineError, UnsupportedModel
+from release_tool.models.pinned_code import trusts
 from release_tool.models.starting import no_collection
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class Answered:
 
 def shared_keywords(plan: ReleasePlan) -> dict[str, Any]:
     """Return what tokenizer, config and model are loaded with: local files, remote code only as planned."""
-    return {"local_files_only": True, "trust_remote_code": plan.request.trust_remote_code}
+    return {"local_files_only": True, "trust_remote_code": trusts(plan)}
 
 
 def model_keywords(plan: ReleasePlan) -> dict[str, Any]:

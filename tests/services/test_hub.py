@@ -281,7 +281,7 @@ def test_allowed_code_is_pinned_with_digests_and_the_other_repositorys_commit(hu
 
 
 def test_code_of_another_repository_that_was_tampered_with_is_refused(hub, source, tmp_path):
-    hub.add("acme/tiny", {**MODEL, "config.json": AUTO_MAP})
+    hub.add("acme/tiny", {**MODEL, "config.json": AUTO_MAP, "modeling_tiny.py": "x = 1"})
     hub.add("acme/code", {"config_tiny.py": "y = 2"})
     opened = source(trust_remote_code=True)
     code = tuple(item for item in opened.pin().remote_code if item.repo == "acme/code")
