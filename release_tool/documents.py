@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
@@ -45,8 +46,18 @@ class Document(Protocol):
 D = TypeVar("D", bound=Any)
 
 
+HASHED: dict[tuple[int, ...], str] = {}
+"""State of a large file → sha256 of its bytes, for the life of the process: every step of ``run`` asks again."""
+LARGE_BYTES = 1 << 20
+SETTLED_SECONDS = 0.1
+"""A file that was changed more recently may change again within one tick of the file system's clock."""
+
+
 def file_sha256(path: Path) -> str:
     """Return the sha256 of a file in lower-case hex, in bounded memory.
+
+    A large file is read once a process for as long as its inode, size and times of change stay what they were; nobody
+    can set back the time of the last change (ctime) as one can that of the last writing.
 
     Raises:
         UsageError: it is no regular file: a pipe or a device may have no end.
@@ -54,11 +65,22 @@ def file_sha256(path: Path) -> str:
     digest = hashlib.sha256()
     try:
         with open_regular(path) as stream:
+            before = os.fstat(stream.fileno())
+            known = HASHED.get(_state(before))
+            if known is not None:
+                return known
+            settled = time.time() - before.st_ctime > SETTLED_SECONDS
             while chunk := stream.read(CHUNK_BYTES):
                 digest.update(chunk)
+            if settled and before.st_size >= LARGE_BYTES and _state(os.fstat(stream.fileno())) == _state(before):
+                HASHED[_state(before)] = digest.hexdigest()
     except NotReadable as error:
         raise UsageError(f"{path.name} can't be read: {error}.", hint="Name a regular file.") from error
     return digest.hexdigest()
+
+
+def _state(found: os.stat_result) -> tuple[int, ...]:
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 def write_atomic(path: Path, data: bytes | str) -> None:

@@ -198,7 +198,7 @@ def _commands(folder: Path, base: Path, requirements: Path, env: Mapping[str, st
     if uv is not None:
         return [
             [uv, "venv", "--quiet", "--no-project", "--python", str(base), str(folder)],
-            [uv, "pip", "install", "--quiet", "--python", python, *strict],
+            [uv, "pip", "install", "--quiet", "--compile-bytecode", "--python", python, *strict],
         ]
     return [
         [str(base), "-m", "venv", str(folder)],

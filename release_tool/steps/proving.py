@@ -6,7 +6,6 @@ The oracle works beside the rings; a proof is written as soon as both have answe
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING
 from release_tool.core.proof import NODE, RINGS, Proof, proof_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from release_tool.cli import Context
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from release_tool.core.probes import ProbeSet
     from release_tool.core.source import SourceSnapshot
     from release_tool.documents import WorkFolder
+    from release_tool.steps.answering import Oracle
     from release_tool.steps.measuring import Answered, Reference, Target, Verdict
 
 
@@ -74,35 +74,17 @@ def read(context: Context, artifacts: tuple[str, ...], probes: ProbeSet, probes_
     return Release(work=work, plan=plan, source=source, bundles=tuple(bundles), probes=probes, probes_file=probes_file)
 
 
-@contextmanager
-def oracle(context: Context, release: Release, stale: tuple[ModelKind, ...]) -> Iterator[Callable[[], None]]:
-    """Let the oracle answer the kinds that lack answers, beside the rings; yields what waits for it."""
+def start_oracle(context: Context, release: Release, stale: tuple[ModelKind, ...], oracle: Oracle) -> None:
+    """Let the oracle answer the kinds that lack answers, unless it is at it since the export."""
     from release_tool.steps.trace import check_snapshot
-    from release_tool.workers import start
 
     if not stale:
-        yield lambda: None
         return
     context.console.info("The source answers the probes by its own libraries, beside the archives.")
-    arguments = ["--work", str(release.work.folder), *(f"--kind={kind.value}" for kind in stale)]
-    if release.probes_file is not None:
-        arguments.append(f"--probes={release.probes_file}")
-    worker = start("oracle", "release_tool.models.oracle", arguments, debug=context.debug)
-    done = False
-
-    def finished() -> None:
-        nonlocal done
-        if not done:
-            worker.wait(context.console)
-            done = True
-
-    try:
+    if not oracle.running:
+        oracle.start(release.work.folder, stale, release.probes_file)
         # The snapshot's bytes are hashed again while the libraries are imported.
         check_snapshot(release.work, release.source)
-        yield finished
-        finished()
-    finally:
-        worker.stop()
 
 
 def answers_hold(release: Release, kind: ModelKind) -> bool:
@@ -179,9 +161,7 @@ def missing_proofs(
     return found
 
 
-def measure(
-    context: Context, release: Release, missing: list[tuple[Target, str]], finished: Callable[[], None]
-) -> None:
+def measure(context: Context, release: Release, missing: list[tuple[Target, str]], oracle: Oracle) -> None:
     """Ask every ring, compare when the oracle is done, and write each proof."""
     from release_tool.services.cache import cache_folder
     from release_tool.steps.measuring import ask, prove
@@ -194,7 +174,7 @@ def measure(
             quiet = _quiet(context.console, len(offline))
             jobs = [partial(ask, target, ring, console=quiet, cache=cache) for target, ring in offline]
             answered = _side_by_side(jobs, _workers([target for target, _ in offline]))
-            finished()
+            oracle.wait()
             for (target, ring), got in zip(offline, answered, strict=True):
                 _write(release, prove(target, ring, got, _reference(release, target.bundle)))
     online = [target for target, ring in missing if ring == NODE]
@@ -203,7 +183,7 @@ def measure(
     from release_tool.services.node import running_node
 
     with context.console.step("Measure on a real OpenSearch"), running_node(context.console, env=os.environ) as node:
-        finished()
+        oracle.wait()
         for target in online:
             context.console.info(f"{target.bundle.artifact}: register, deploy, ask {len(target.rows)} probes")
             reply = ask(target, NODE, console=context.console, cache=cache, node=node)

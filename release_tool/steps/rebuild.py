@@ -96,7 +96,7 @@ def rebuild(context: Context, path: Path, model: Path | None, idf: Path | None) 
             raise IntegrityError(
                 "The source is not the certificate's: its files differ.", hint="Name the folder that was released."
             )
-        (bundle,) = run_trace(inner, artifacts=(certificate.artifact,), answers=False, again=True)
+        (bundle,) = run_trace(inner, artifacts=(certificate.artifact,), again=True)
     return _compare(certificate, bundle, work)
 
 

@@ -178,20 +178,14 @@ def lay_out(certificate: Certificate, folder: Path, model: Path, idf: Path | Non
 def _answer(context: Context, work: WorkFolder, target: Target, probes: Path | None) -> Reference:
     """Run the oracle on the source and return its answers."""
     from release_tool.models.answers import answers_name, read_answers
+    from release_tool.steps.answering import Oracle
     from release_tool.steps.measuring import Reference
     from release_tool.steps.trace import require_trace_extra
-    from release_tool.workers import start
 
     require_trace_extra()
-    arguments = ["--work", str(work.folder), f"--kind={target.bundle.kind.value}"]
-    if probes is not None:
-        arguments.append(f"--probes={probes}")
-    with context.console.step("Let the source answer the probes"):
-        worker = start("oracle", "release_tool.models.oracle", arguments, debug=context.debug)
-        try:
-            worker.wait(context.console)
-        finally:
-            worker.stop()
+    with context.console.step("Let the source answer the probes"), Oracle(context) as oracle:
+        oracle.start(work.folder, (target.bundle.kind,), probes)
+        oracle.wait(bar=True)
     name = answers_name(target.bundle.kind)
     return Reference(answers=read_answers(work.path(name)), sha256=work.sha256(name), uses={})
 

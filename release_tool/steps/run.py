@@ -100,6 +100,7 @@ def run_release(context: Context, inputs: dict[str, Raw], *, rings: tuple[str, .
         ReleaseError: what a step reports.
     """
     from release_tool.errors import ValidationFailed
+    from release_tool.steps.answering import Oracle
     from release_tool.steps.fetch import run_fetch
     from release_tool.steps.measuring import failing, markdown, table
     from release_tool.steps.plan import plan_release
@@ -113,10 +114,11 @@ def run_release(context: Context, inputs: dict[str, Raw], *, rings: tuple[str, .
             plan_release(context, inputs)
     with done.timed("fetch"):
         run_fetch(context)
-    with done.timed("trace"):
-        run_trace(context)
-    with done.timed("validate"):
-        verdicts = run_validate(context, rings=rings)
+    with Oracle(context) as oracle:  # answers beside the export and the rings
+        with done.timed("trace"):
+            run_trace(context, oracle=oracle)
+        with done.timed("validate"):
+            verdicts = run_validate(context, rings=rings, oracle=oracle)
     context.console.info(table(verdicts))
     context.console.summary(markdown(verdicts))
     red = failing(verdicts)

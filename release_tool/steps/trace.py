@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from release_tool.core.bundle import Bundle
     from release_tool.core.plan import ReleasePlan
     from release_tool.documents import WorkFolder
-    from release_tool.workers import Worker
+    from release_tool.steps.answering import Oracle
 
 
 HELP = """Write one archive an artifact of the plan.
@@ -54,16 +54,18 @@ def command(
 ) -> None:
     """See HELP."""
     from release_tool.lock import hold
+    from release_tool.steps.answering import Oracle
     from release_tool.steps.fetch import run_fetch
     from release_tool.steps.plan import plan_release
 
     context: Context = ctx.obj
     inputs = collect_inputs(model, options)
-    with hold(context.work, "trace"):
+    with hold(context.work, "trace"), Oracle(context) as oracle:
         if inputs:
             plan_release(context, inputs)
             run_fetch(context)
-        bundles = run_trace(context, artifacts=artifacts, answers=answers, again=again)
+        bundles = run_trace(context, artifacts=artifacts, oracle=oracle if answers else None, again=again)
+        oracle.wait(bar=True)
     lines = [
         f"{context.work / bundle.archive.path}  {bundle.archive.size:,} bytes  sha256:{bundle.archive.sha256}"
         for bundle in bundles
@@ -80,9 +82,11 @@ class _State:
 
 
 def run_trace(
-    context: Context, *, artifacts: tuple[str, ...] = (), answers: bool = True, again: bool = False
+    context: Context, *, artifacts: tuple[str, ...] = (), oracle: Oracle | None = None, again: bool = False
 ) -> tuple[Bundle, ...]:
     """Make the archives that are missing and return all bundles of the plan's artifacts that were asked for.
+
+    An oracle is started beside the export where its answers are missing; the caller waits for it.
 
     Raises:
         UsageError: the plan has no such artifact.
@@ -109,7 +113,7 @@ def run_trace(
         context.console.info(f"{name} is traced already.")
     if state.missing:
         with context.console.step("Trace " + ", ".join(state.missing)):
-            _export(context, work, plan, source, state.missing, answers=answers)
+            _export(context, work, plan, source, state.missing, oracle)
     return tuple(work.read(Bundle, bundle_name(name), made_by="trace") for name in wanted)
 
 
@@ -133,7 +137,7 @@ def _look(work: WorkFolder, wanted: tuple[str, ...]) -> _State:
 
 
 def _export(
-    context: Context, work: WorkFolder, plan: ReleasePlan, source: Any, missing: tuple[str, ...], *, answers: bool
+    context: Context, work: WorkFolder, plan: ReleasePlan, source: Any, missing: tuple[str, ...], oracle: Oracle | None
 ) -> None:
     """Run the export process, the oracle beside it, and check the snapshot while they import their libraries."""
     from release_tool.core.bundle import bundle_name
@@ -142,34 +146,22 @@ def _export(
     require_trace_extra()
     for name in missing:
         work.path(bundle_name(name)).unlink(missing_ok=True)
-    arguments = ["--work", str(work.folder)]
     export = start(
         "export",
         "release_tool.models.export",
-        [*arguments, *(f"--artifact={name}" for name in missing)],
+        ["--work", str(work.folder), *(f"--artifact={name}" for name in missing)],
         lean=not plan.request.trust_remote_code,  # a model's own code may want what nothing else here does
         debug=context.debug,
     )
-    oracle: Worker | None = None
-    if answers and not answers_present(work, plan):
-        oracle = start("oracle", "release_tool.models.oracle", arguments, debug=context.debug)
     try:
+        if oracle is not None and not answers_present(work, plan):
+            oracle.start(work.folder, plan.kinds)
         check_snapshot(work, source)
         total = sum(artifact.expected_bytes for artifact in plan.artifacts if artifact.id in missing)
         with context.console.progress("writing", total, "B") as bar:
             export.wait(context.console, lambda done, _: bar.set(done))
-        if oracle is not None:
-            with context.console.progress("oracle", 1, "probes") as bar:
-
-                def show(done: int, of: int) -> None:
-                    bar.total = max(of, 1)
-                    bar.set(done)
-
-                oracle.wait(context.console, show)
     finally:
         export.stop()
-        if oracle is not None:
-            oracle.stop()
 
 
 def require_trace_extra() -> None:
