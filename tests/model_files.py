@@ -19,7 +19,18 @@ BERT = {
     "pad_token_id": 0,
 }
 TOKENIZER = {"version": "1.0", "truncation": None, "padding": None, "model": {"type": "WordPiece", "vocab": {"a": 0}}}
-WEIGHTS = b"weights" * 1000
+
+
+def safetensors(values: int = 1000, dtype: str = "F32", **tensors: dict[str, Any]) -> bytes:
+    """Return a file of one vector of zeros, or of the tensors given as in the header; written by the format's rule."""
+    size = {"F32": 4, "F16": 2, "BF16": 2, "I8": 1}[dtype] * values
+    header = tensors or {"weight": {"dtype": dtype, "shape": [values], "data_offsets": [0, size]}}
+    end = max(tensor["data_offsets"][1] for tensor in header.values())
+    text = json.dumps(header).encode()
+    return len(text).to_bytes(8, "little") + text + b"\0" * end
+
+
+WEIGHTS = safetensors()
 OLD = "sentence_transformers.models"
 NEW = "sentence_transformers"
 

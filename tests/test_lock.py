@@ -179,6 +179,7 @@ def test_two_fetches_at_the_same_time_are_one(hub, work, tmp_path, capsys):
         {path.relative_to(files).as_posix(): path.read_bytes() for path in files.rglob("*") if path.is_file()},
     )
     assert run(["--work", str(work), "plan", "acme/tiny", "--version", "1.0.0"]) == 0
+    hub.forget()
     hub.fault("/store/", stall=4)
     command = [sys.executable, "-m", "release_tool", "--work", str(work), "fetch"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as first:

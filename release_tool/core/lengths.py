@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from release_tool.core.modeljson import bad, get_count, get_flag, get_number, load_object, shown
+from release_tool.core.modeljson import bad, get_count, get_flag, get_number, get_word, load_object, shown
 
 if TYPE_CHECKING:
     from release_tool.core.modeljson import Reader
@@ -74,7 +74,7 @@ def _tokenizer_limit(read: Reader, at: Settings) -> int | None:
 def _positions(at: Settings) -> int | None:
     config, path = at.config, at.config_path
     positions = get_count(config, "max_position_embeddings", path) or get_count(config, "n_positions", path)
-    if positions and config.get("model_type") in OFFSET_POSITIONS:
+    if positions and get_word(config, "model_type", path) in OFFSET_POSITIONS:
         pad = get_number(config, "pad_token_id", path)
         positions -= int(1 if pad is None else pad) + 1
         if positions < 1:

@@ -69,13 +69,15 @@ class ModelFacts:
     query_prefix: str | None = None
     passage_prefix: str | None = None
     weights_dtype: str | None = None
-    """``float32``, ``float16``, ``bfloat16`` as config.json declares."""
+    """``float32``, ``float16``, ``bfloat16``: what most numbers of the weights are, else what config.json declares."""
     has_tokenizer_json: bool = True
     has_idf: bool = False
     alpha: float | None = None
     """Highlighter: the back-off threshold, null for the default 0.05."""
     weight_bytes: int = 0
     """Bytes on disk of every weight file that is loaded."""
+    parameters: int | None = None
+    """Numbers of floating point in the safetensors files, by their headers; null for pickle and without weights."""
     own_max_length: int | None = None
     """Tokens: as ``max_length``, before the server's limit cut it."""
     pooling_words: tuple[str, ...] | None = None

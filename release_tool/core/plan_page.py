@@ -33,6 +33,8 @@ def facts(plan: ReleasePlan) -> tuple[tuple[str, str], ...]:
         rows.append(("pooling", f"{words}, {'normalised' if plan.normalize_result else 'not normalised'}"))
     if model.query_prefix or model.passage_prefix:
         rows.append(("prefixes", f"query {model.query_prefix or ''!r}, passage {model.passage_prefix or ''!r}"))
+    if model.parameters is not None:
+        rows.append(("weights", f"{model.parameters:,} parameters, {model.weights_dtype}"))
     rows.append(("description", plan.description))
     return tuple(rows)
 

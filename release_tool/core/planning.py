@@ -40,6 +40,7 @@ SDPA_SINCE = "3.0"
 """First OpenSearch with libtorch 2.5.1, which knows scaled_dot_product_attention."""
 
 FP32 = "fp32"
+FP32_BYTES = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -220,6 +221,8 @@ def expected_bytes(kind: ModelKind, source: SourceFacts) -> int:
     tokenizer = facts.tokenizer_bytes or 0
     if not TRAITS[kind].model_file:
         return tokenizer + next((file.size for file in source.files if file.path == facts.idf_path), 0)
+    if facts.parameters is not None:
+        return facts.parameters * FP32_BYTES + tokenizer + OVERHEAD_BYTES
     factor = 2 if facts.weights_dtype in HALF_TYPES else 1
     return facts.weight_bytes * factor + tokenizer + OVERHEAD_BYTES
 

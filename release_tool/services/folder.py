@@ -99,6 +99,18 @@ class FolderSource:
         self.pin()
         return self._read_any(path)
 
+    def head(self, file: PlannedFile, count: int) -> bytes:
+        """Return the first bytes of a file; see ``Source.head``."""
+        seen = self._scan().get(file.path)
+        if seen is None or not seen.is_same():
+            raise _changed(file.path)
+        with seen.real.open("rb") as stream:
+            return stream.read(count)
+
+    def listing(self) -> tuple[PlannedFile, ...]:
+        """Return every file of the folder; see ``Source.listing``."""
+        return tuple(seen.planned for seen in self._scan().values())
+
     def download(self, files: tuple[PlannedFile, ...], folder: Path, progress: Callable[[int], None]) -> None:
         """Link or copy files; see ``Source.download``.
 

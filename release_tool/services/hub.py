@@ -17,7 +17,7 @@ from release_tool.services.checked_files import is_whole
 from release_tool.services.hub_cache import OFFLINE_HINT, CachedModel
 from release_tool.services.hub_client import HubClient
 from release_tool.services.hub_code import download_code, pin_code
-from release_tool.services.hub_files import COMMIT, Download, list_files, read_file, resolve
+from release_tool.services.hub_files import COMMIT, Download, list_files, read_file, read_head, resolve
 from release_tool.services.sources import Pinned
 
 if TYPE_CHECKING:
@@ -75,6 +75,17 @@ class HubSource:
     def read(self, path: str) -> bytes | None:
         """Return a small file at the pinned commit; see ``Source.read``."""
         return self._read_any(path)
+
+    def head(self, file: PlannedFile, count: int) -> bytes:
+        """Return the first bytes of a file by a ranged request; see ``Source.head``."""
+        model_id, commit = self._locate()
+        if self.client.offline:
+            return CachedModel(model_id, self.client.env).head(commit, file, count)
+        return read_head(self.client, model_id, commit, file, count)
+
+    def listing(self) -> tuple[PlannedFile, ...]:
+        """Return every file of the repository; see ``Source.listing``."""
+        return tuple(self._listing().values())
 
     def download(self, files: tuple[PlannedFile, ...], folder: Path, progress: Callable[[int], None]) -> None:
         """Get what is missing or wrong in the folder; see ``Source.download``."""

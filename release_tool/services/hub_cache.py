@@ -92,6 +92,11 @@ class CachedModel:
         check_readable(file.path, file.size)
         return check_bytes((self.folder / "snapshots" / commit / file.path).read_bytes(), file.path, file.digest)
 
+    def head(self, commit: str, file: PlannedFile, count: int) -> bytes:
+        """Return the first bytes of a file."""
+        with (self.folder / "snapshots" / commit / file.path).open("rb") as stream:
+            return stream.read(count)
+
     def place(self, commit: str, file: PlannedFile, folder: Path) -> None:
         """Link or copy a file into a folder, checked.
 

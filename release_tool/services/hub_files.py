@@ -111,6 +111,35 @@ def read_file(client: HubClient, model_id: str, commit: str, file: PlannedFile) 
     return check_bytes(client.retry(once, about=about), file.path, file.digest)
 
 
+def read_head(client: HubClient, model_id: str, commit: str, file: PlannedFile, count: int) -> bytes:
+    """Return the first bytes of a file, at most ``count``: not checked, no digest covers a part.
+
+    Raises:
+        SourceError: refused, or gone.
+        Unreachable: no answer after retries.
+    """
+    about = f"the beginning of {file.path} of {model_id}"
+    wanted = min(count, file.size)
+
+    def once() -> bytes:
+        body = bytearray()
+        with client.open(
+            file_url(model_id, commit, file.path), {**RAW, "Range": f"bytes=0-{wanted - 1}"}, about=about
+        ) as response:
+            _check_commit(response.headers, commit, model_id)
+            # A server without ranges sends the whole file: only its beginning is read.
+            for chunk in response.iter_raw():
+                body += chunk
+                if len(body) >= wanted:
+                    break
+        if len(body) < wanted:
+            raise Again(f"broken off after {len(body):,} of {wanted:,} bytes")
+        return bytes(body[:wanted])
+
+    found: bytes = client.retry(once, about=about) if wanted else b""
+    return found
+
+
 def file_url(model_id: str, commit: str, path: str) -> str:
     """Return the path of a file's bytes below the endpoint."""
     return f"{model_id}/resolve/{quoted(commit)}/{quote(path)}"

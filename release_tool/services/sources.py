@@ -58,6 +58,17 @@ class Source(Protocol):
             IntegrityError: the bytes are not those of the digest.
         """
 
+    def head(self, file: PlannedFile, count: int) -> bytes:
+        """Return the first bytes of a file of the pin, at most ``count``: a part that no digest covers.
+
+        Raises:
+            SourceError: it is gone.
+            Unreachable: no answer after retries.
+        """
+
+    def listing(self) -> tuple[PlannedFile, ...]:
+        """Return every file of the source, also those that a release does not take, sorted by path."""
+
     def download(self, files: tuple[PlannedFile, ...], folder: Path, progress: Callable[[int], None]) -> None:
         """Put files into a folder, checked; those that are there and right are kept.
 

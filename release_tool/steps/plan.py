@@ -59,6 +59,7 @@ def plan_release(context: Context, inputs: dict[str, Raw], *, dry_run: bool = Fa
     """
     from release_tool import __version__
     from release_tool.core.planning import make_plan
+    from release_tool.steps.plan_looks import look_closer
 
     with context.console.step("Plan"):
         folder = _folder(inputs)
@@ -68,7 +69,7 @@ def plan_release(context: Context, inputs: dict[str, Raw], *, dry_run: bool = Fa
         source = _open(request, folder)
         facts = source_facts(source, request)
         plan = make_plan(request, facts, tool_version=__version__, lineage=_lineage(source))
-        _check_idf(source, plan)
+        plan = look_closer(source, plan, idf)
         for warning in plan.warnings:
             context.console.warning(warning)
         if not dry_run:
@@ -88,6 +89,7 @@ def source_facts(source: Source, request: ReleaseRequest) -> SourceFacts:
     from release_tool.core.card import licence_facts, read_card
     from release_tool.core.detect import detect
     from release_tool.core.plan import SourceFacts
+    from release_tool.steps.plan_looks import corrected, read_weights
 
     pinned = source.pin()
     known = {file.path for file in pinned.files}
@@ -100,7 +102,7 @@ def source_facts(source: Source, request: ReleaseRequest) -> SourceFacts:
         requested_revision=pinned.requested_revision,
         files=pinned.files,
         licence=licence_facts(card, request.accept_licence),
-        model=detection.model,
+        model=corrected(detection.model, read_weights(source, pinned.files)),
         remote_code=pinned.remote_code,
         description=card.description,
         kinds=detection.kinds,
@@ -197,18 +199,6 @@ def _read_idf(inputs: dict[str, Raw]) -> tuple[bytes | None, list[Fault]]:
         problem = str(error).partition("can't be used: ")[2].rstrip(".")
         return None, [Fault("--idf", f"{path.name} can't be used: {problem}", hint)]
     return data, []
-
-
-def _check_idf(source: Source, plan: ReleasePlan) -> None:
-    """Refuse token weights of the model's own that are none, before anything is downloaded."""
-    from release_tool.core.inputs import check_token_weights
-    from release_tool.core.kinds import ModelKind
-
-    path = plan.source.model.idf_path
-    if ModelKind.SPARSE_TOKENIZER in plan.kinds and plan.request.idf is None and path:
-        data = source.read(path)
-        if data is not None:
-            check_token_weights(data, path)
 
 
 # --- the work folder -------------------------------------------------------------------------------------------------

