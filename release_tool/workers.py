@@ -81,8 +81,13 @@ class Worker:
             elif line.strip():
                 yield {"event": "note", "text": line.rstrip("\n")}
 
-    def wait(self, console: Console, progress: Callable[[int, int], None] | None = None) -> list[dict[str, Any]]:
-        """Read events until the child ends; return those of other kinds (its results).
+    def wait(
+        self,
+        console: Console,
+        progress: Callable[[int, int], None] | None = None,
+        result: Callable[[dict[str, Any]], None] = lambda _: None,
+    ) -> list[dict[str, Any]]:
+        """Read events until the child ends; tell those of other kinds (its results) as they come, and return them.
 
         Raises:
             ReleaseError: the error that the child reported, as the same class.
@@ -104,6 +109,7 @@ class Worker:
                     failure = event
                 case _:
                     results.append(event)
+                    result(event)
         code = self.process.wait()
         if failure is not None:
             raise _as_error(failure)

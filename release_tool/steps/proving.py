@@ -7,17 +7,14 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
 from release_tool.core.proof import NODE, RINGS, Proof, proof_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from release_tool.cli import Context
-    from release_tool.console import Console
     from release_tool.core.bundle import Bundle
     from release_tool.core.kinds import ModelKind
     from release_tool.core.plan import ReleasePlan
@@ -25,7 +22,8 @@ if TYPE_CHECKING:
     from release_tool.core.source import SourceSnapshot
     from release_tool.documents import WorkFolder
     from release_tool.steps.answering import Oracle
-    from release_tool.steps.measuring import Answered, Reference, Target, Verdict
+    from release_tool.steps.asking import Beside
+    from release_tool.steps.measuring import Reference, Target, Verdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,15 +106,27 @@ def answers_hold(release: Release, kind: ModelKind) -> bool:
     )
 
 
-def _target(release: Release, bundle: Bundle) -> Target:
+def written(context: Context, artifact: str) -> Target:
+    """Return an archive that trace has just written, to be asked the shipped probes."""
+    from release_tool.core.bundle import Bundle, bundle_name
+    from release_tool.core.plan import ReleasePlan
+    from release_tool.documents import WorkFolder
+    from release_tool.packaged import load_probes
+
+    work = WorkFolder(context.work)
+    plan = work.read(ReleasePlan, "plan.json", made_by="plan")
+    return _target(work, plan, work.read(Bundle, bundle_name(artifact), made_by="trace"), load_probes(None))
+
+
+def _target(work: WorkFolder, plan: ReleasePlan, bundle: Bundle, probes: ProbeSet) -> Target:
     from release_tool.steps.measuring import Target
 
     return Target(
-        plan=release.plan,
+        plan=plan,
         bundle=bundle,
-        archive=release.work.path(bundle.archive.path),
-        config=release.work.path(bundle.config.path),
-        probes=release.probes,
+        archive=work.path(bundle.archive.path),
+        config=work.path(bundle.config.path),
+        probes=probes,
     )
 
 
@@ -144,7 +154,7 @@ def missing_proofs(
 
     found = []
     for bundle in release.bundles:
-        target = _target(release, bundle)
+        target = _target(release.work, release.plan, bundle, release.probes)
         reference = None if bundle.kind in stale else _reference(release, bundle)
         for ring in RINGS:
             name = proof_name(ring, bundle.artifact)
@@ -161,20 +171,17 @@ def missing_proofs(
     return found
 
 
-def measure(context: Context, release: Release, missing: list[tuple[Target, str]], oracle: Oracle) -> None:
+def measure(context: Context, release: Release, missing: list[tuple[Target, str]], running: Beside) -> None:
     """Ask every ring, compare when the oracle is done, and write each proof."""
     from release_tool.services.cache import cache_folder
     from release_tool.steps.measuring import ask, prove
 
-    cache = cache_folder(os.environ)
     offline = [(target, ring) for target, ring in missing if ring != NODE]
     if offline:
         names = ", ".join(f"{target.bundle.artifact} ({ring})" for target, ring in offline)
         with context.console.step(f"Measure {names}"):
-            quiet = _quiet(context.console, len(offline))
-            jobs = [partial(ask, target, ring, console=quiet, cache=cache) for target, ring in offline]
-            answered = _side_by_side(jobs, _workers([target for target, _ in offline]))
-            oracle.wait()
+            answered = running.rings.ask(offline)
+            running.oracle.wait()
             for (target, ring), got in zip(offline, answered, strict=True):
                 _write(release, prove(target, ring, got, _reference(release, target.bundle)))
     online = [target for target, ring in missing if ring == NODE]
@@ -183,41 +190,11 @@ def measure(context: Context, release: Release, missing: list[tuple[Target, str]
     from release_tool.services.node import running_node
 
     with context.console.step("Measure on a real OpenSearch"), running_node(context.console, env=os.environ) as node:
-        oracle.wait()
+        running.oracle.wait()
         for target in online:
             context.console.info(f"{target.bundle.artifact}: register, deploy, ask {len(target.rows)} probes")
-            reply = ask(target, NODE, console=context.console, cache=cache, node=node)
+            reply = ask(target, NODE, console=context.console, cache=cache_folder(os.environ), node=node)
             _write(release, prove(target, NODE, reply, _reference(release, target.bundle)))
-
-
-def _quiet(console: Console, count: int) -> Console:
-    """Return a console without bars where several processes would draw over each other."""
-    from release_tool.console import Console
-
-    return console if count == 1 else Console(stream=console.stream, env=console.env, verbosity=-1)
-
-
-PARALLEL_RINGS = 2
-"""Fresh processes at once: each serves on one thread, as the server does."""
-ROOM_PER_ARCHIVE = 3
-"""Memory that serving takes, in sizes of the archive: the file, the graph's weights, what it computes with."""
-
-
-def _workers(targets: list[Target]) -> int:
-    """Return how many archives may be served at once in the memory that is free."""
-    from release_tool.services.processes import available_memory
-
-    room = available_memory()
-    sizes = sorted((target.bundle.archive.size for target in targets), reverse=True)[:PARALLEL_RINGS]
-    return 1 if room is not None and ROOM_PER_ARCHIVE * sum(sizes) > room else PARALLEL_RINGS
-
-
-def _side_by_side(jobs: Sequence[Callable[[], Answered]], workers: int) -> list[Answered]:
-    """Run jobs that wait for processes; return their results in order, or raise the first error when all are done."""
-    from concurrent.futures import ThreadPoolExecutor
-
-    with ThreadPoolExecutor(max_workers=workers) as pool:
-        return [future.result() for future in [pool.submit(job) for job in jobs]]
 
 
 def _write(release: Release, proof: Proof) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from release_tool.core.proof import RINGS
+from release_tool.core.proof import RINGS, RUNTIME
 from release_tool.steps import emit
 from release_tool.steps.options import collect_inputs, origins, request_options
 
@@ -100,10 +100,11 @@ def run_release(context: Context, inputs: dict[str, Raw], *, rings: tuple[str, .
         ReleaseError: what a step reports.
     """
     from release_tool.errors import ValidationFailed
-    from release_tool.steps.answering import Oracle
+    from release_tool.steps.asking import beside
     from release_tool.steps.fetch import run_fetch
     from release_tool.steps.measuring import failing, markdown, table
     from release_tool.steps.plan import plan_release
+    from release_tool.steps.proving import written
     from release_tool.steps.review import run_review
     from release_tool.steps.trace import run_trace
     from release_tool.steps.validate import run_validate
@@ -114,11 +115,15 @@ def run_release(context: Context, inputs: dict[str, Raw], *, rings: tuple[str, .
             plan_release(context, inputs)
     with done.timed("fetch"):
         run_fetch(context)
-    with Oracle(context) as oracle:  # answers beside the export and the rings
+    with beside(context) as running:
         with done.timed("trace"):
-            run_trace(context, oracle=oracle)
+            run_trace(
+                context,
+                oracle=running.oracle,
+                ready=lambda artifact: running.rings.start(written(context, artifact), RUNTIME),
+            )
         with done.timed("validate"):
-            verdicts = run_validate(context, rings=rings, oracle=oracle)
+            verdicts = run_validate(context, rings=rings, running=running)
     context.console.info(table(verdicts))
     context.console.summary(markdown(verdicts))
     red = failing(verdicts)

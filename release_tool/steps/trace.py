@@ -11,6 +11,8 @@ from release_tool.steps import emit
 from release_tool.steps.options import collect_inputs, request_options
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from release_tool.cli import Context
     from release_tool.core.bundle import Bundle
     from release_tool.core.plan import ReleasePlan
@@ -82,11 +84,17 @@ class _State:
 
 
 def run_trace(
-    context: Context, *, artifacts: tuple[str, ...] = (), oracle: Oracle | None = None, again: bool = False
+    context: Context,
+    *,
+    artifacts: tuple[str, ...] = (),
+    oracle: Oracle | None = None,
+    again: bool = False,
+    ready: Callable[[str], None] = lambda _: None,
 ) -> tuple[Bundle, ...]:
     """Make the archives that are missing and return all bundles of the plan's artifacts that were asked for.
 
-    An oracle is started beside the export where its answers are missing; the caller waits for it.
+    An oracle is started beside the export where its answers are missing; the caller waits for it. ``ready`` is told
+    each artifact as soon as its bundle is written.
 
     Raises:
         UsageError: the plan has no such artifact.
@@ -113,7 +121,7 @@ def run_trace(
         context.console.info(f"{name} is traced already.")
     if state.missing:
         with context.console.step("Trace " + ", ".join(state.missing)):
-            _export(context, work, plan, source, state.missing, oracle)
+            _export(context, work, plan, source, state.missing, oracle=oracle, ready=ready)
     return tuple(work.read(Bundle, bundle_name(name), made_by="trace") for name in wanted)
 
 
@@ -137,7 +145,14 @@ def _look(work: WorkFolder, wanted: tuple[str, ...]) -> _State:
 
 
 def _export(
-    context: Context, work: WorkFolder, plan: ReleasePlan, source: Any, missing: tuple[str, ...], oracle: Oracle | None
+    context: Context,
+    work: WorkFolder,
+    plan: ReleasePlan,
+    source: Any,
+    missing: tuple[str, ...],
+    *,
+    oracle: Oracle | None,
+    ready: Callable[[str], None],
 ) -> None:
     """Run the export process, the oracle beside it, and check the snapshot while they import their libraries."""
     from release_tool.core.bundle import bundle_name
@@ -159,7 +174,7 @@ def _export(
         check_snapshot(work, source)
         total = sum(artifact.expected_bytes for artifact in plan.artifacts if artifact.id in missing)
         with context.console.progress("writing", total, "B") as bar:
-            export.wait(context.console, lambda done, _: bar.set(done))
+            export.wait(context.console, lambda done, _: bar.set(done), lambda made: ready(made["id"]))
     finally:
         export.stop()
 

@@ -13,7 +13,7 @@ from release_tool.steps import emit
 
 if TYPE_CHECKING:
     from release_tool.cli import Context
-    from release_tool.steps.answering import Oracle
+    from release_tool.steps.asking import Beside
     from release_tool.steps.measuring import Verdict
 
 HELP = """Compare the archives with the source, number by number.
@@ -110,11 +110,11 @@ def run_validate(
     artifacts: tuple[str, ...] = (),
     probes: Path | None = None,
     again: bool = False,
-    oracle: Oracle | None = None,
+    running: Beside | None = None,
 ) -> list[Verdict]:
     """Measure what is not proven yet, write proofs and certificates, and return a verdict for each proof.
 
-    An oracle that was started beside the export is waited for; otherwise one answers what is missing.
+    What was started beside the export is waited for; the rest is started here.
 
     Raises:
         UsageError: an earlier step has not run, or the plan has no such artifact.
@@ -123,7 +123,7 @@ def run_validate(
     """
     from release_tool.packaged import load_probes
     from release_tool.steps import proving
-    from release_tool.steps.answering import Oracle
+    from release_tool.steps.asking import beside
     from release_tool.steps.trace import require_trace_extra
 
     require_trace_extra()
@@ -131,9 +131,9 @@ def run_validate(
     wanted = [ring for ring in RINGS if ring in {RUNTIME, *rings}]
     stale = tuple(kind for kind in release.kinds if again or not proving.answers_hold(release, kind))
     missing = proving.missing_proofs(context, release, wanted, stale, again=again)
-    with nullcontext(oracle) if oracle is not None else Oracle(context) as answering:
-        proving.start_oracle(context, release, stale, answering)
-        proving.measure(context, release, missing, answering)
-        answering.wait()
+    with beside(context) if running is None else nullcontext(running) as at_work:
+        proving.start_oracle(context, release, stale, at_work.oracle)
+        proving.measure(context, release, missing, at_work)
+        at_work.oracle.wait()
     fresh = {(target.bundle.artifact, ring) for target, ring in missing}
     return [verdict for bundle in release.bundles for verdict in proving.certify(context, release, bundle, fresh)]
