@@ -13,6 +13,7 @@ from release_tool.archives.wire import WireFault
 from release_tool.archives.zips import Archive, open_archive
 from release_tool.bounded import NotReadable, read_bounded
 from release_tool.core.archive_facts import DEFLATED, MODEL_SUFFIXES, STORED, TOKENIZER_FILE, ArchiveFacts, Entry
+from release_tool.core.escape import one_line
 from release_tool.core.kinds import Format
 from release_tool.core.operators import OperatorTables, parse_tables
 from release_tool.documents import file_sha256
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MAX_CONFIG_BYTES = 4 << 20
+REQUEST_KEYS = frozenset({"name", "model_format", "function_name", "model_config", "model_content_hash_value"})
+"""What no other JSON that lies about has two of; what is wrong with one of them is a verdict, not a refusal."""
+MIN_REQUEST_KEYS = 2
 _ZIP_START = b"PK\x03\x04"
 
 
@@ -61,7 +65,7 @@ def read_config(path: Path) -> dict[str, Any]:
     """Return a register request with its keys in the order of the file.
 
     Raises:
-        UsageError: it can't be read, is no JSON object or gives a key twice.
+        UsageError: it can't be read, is no JSON object, gives a key twice, or is something else than such a request.
     """
     try:
         data = json.loads(read_bounded(path, MAX_CONFIG_BYTES), object_pairs_hook=_object)
@@ -79,7 +83,23 @@ def read_config(path: Path) -> dict[str, Any]:
         raise UsageError(
             f"{path.name} holds no JSON object.", hint="Give the config.json that lies beside the archive."
         )
+    if len(REQUEST_KEYS & data.keys()) < MIN_REQUEST_KEYS:
+        raise UsageError(
+            f"{one_line(path.name)} is no register request: {_instead(data)}.",
+            hint="Give the JSON object that POST /_plugins/_ml/models/_register takes, with model_format and so on.",
+        )
     return data
+
+
+def _instead(data: dict[str, Any]) -> str:
+    """Return what an object is most likely, that is no register request."""
+    schema = data.get("schema")
+    if isinstance(schema, str) and schema.startswith("release-tool/"):
+        return f"it is a {one_line(schema)[:60]}"
+    if "architectures" in data or "model_type" in data:
+        return "it is the config.json of the model itself"
+    missing = sorted(REQUEST_KEYS - data.keys())
+    return f"it has no {', '.join(missing[:-1])} or {missing[-1]}"
 
 
 @cache

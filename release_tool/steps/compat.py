@@ -129,10 +129,22 @@ def find_config(archive: Path) -> Path | None:
             except UsageError:
                 # Another archive's request may be broken; this one's is named by --config if it is meant.
                 continue
-    if plain.is_file():
+    if plain.is_file() and _is_request(plain):
         return plain
     zips = list(archive.parent.glob("*.zip"))
     return named[0] if len(named) == 1 and len(zips) == 1 else None
+
+
+def _is_request(path: Path) -> bool:
+    """Tell a register request from the model's own config.json, which bears the same name."""
+    from release_tool.archives.reading import read_config
+    from release_tool.errors import UsageError
+
+    try:
+        read_config(path)
+    except UsageError:
+        return False
+    return True
 
 
 def find_proofs(context: Context, sha256: str, certificates: tuple[Path, ...]) -> tuple[Proof, ...]:

@@ -124,6 +124,45 @@ def test_a_broken_proof_in_the_work_folder_is_said_and_left_aside(release, tmp_p
     assert "proof-node-onnx.json was left aside" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('{"architectures": ["BertModel"], "model_type": "bert"}', "the config.json of the model itself"),
+        ('{"schema": "release-tool/plan@1"}', "it is a release-tool/plan@1"),
+        ("{}", "it has no function_name, model_config"),
+        ('{"name": "acme/tiny"}', "it has no function_name, model_config"),
+        ("[]", "holds no JSON object"),
+        ("{", "is no register request"),
+        ('{"name": 1, "name": 2}', "given twice"),
+        ('{"name": "\x1b[2J"}', "no register request"),
+    ],
+)
+def test_a_config_that_is_no_register_request_is_exit_2_and_told_by_what_it_is(release, tmp_path, text, words, capsys):
+    path = tmp_path / "some.json"
+    path.write_text(text)
+    code, out, err = call(capsys, release, "--config", path)
+    assert code == 2
+    assert out == ""
+    assert words in err
+    assert "hint: " in err
+
+
+def test_a_request_with_odd_values_is_judged_and_not_refused(release, tmp_path, capsys):
+    path = tmp_path / "some.json"
+    path.write_text(json.dumps(request(release, name=7, model_format=[])))
+    code, out, _ = call(capsys, release, "--config", path)
+    assert code == 6
+    assert "model_format is" in out
+
+
+def test_the_models_own_config_beside_the_archive_is_not_taken_for_the_request(release, capsys):
+    (release.parent / "onnx.config.json").unlink()
+    (release.parent / "config.json").write_text('{"model_type": "bert"}')
+    assert "register request: none given" in call(capsys, release)[1]
+    (release.parent / "config.json").write_text(json.dumps(request(release)))
+    assert "register request: config.json" in call(capsys, release)[1]
+
+
 def test_a_certificate_that_is_named_counts(release, tmp_path, capsys):
     path = tmp_path / "proof.json"
     path.write_text(encode_text(proof(release)))
