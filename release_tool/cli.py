@@ -6,7 +6,9 @@ lines with the commands' own.
 
 from __future__ import annotations
 
+import errno
 import importlib
+import os
 import signal
 import sys
 import traceback
@@ -15,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from release_tool import __version__
+from release_tool import __version__, streams
 from release_tool.console import Console
 from release_tool.core.escape import log_text
-from release_tool.errors import ReleaseError
+from release_tool.errors import ReleaseError, Unreachable
 from release_tool.global_options import Context, global_options, make_context, take_anywhere
 
 if TYPE_CHECKING:
@@ -43,6 +45,15 @@ COMMANDS: dict[str, tuple[str, str]] = {
 
 class LazyGroup(click.Group):
     """A group whose commands are imported only to run them or to show their own help."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; a pipe that broke elsewhere must not end it in silence, as a broken stdout does."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            if streams.is_cut_off():
+                raise
+            raise Unreachable("A connection or a process broke off in the middle of a message.") from error
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """Return the names in the order of the flow."""
@@ -93,6 +104,7 @@ A release is a folder that grows: plan -> fetch -> trace -> validate -> review.
 @click.pass_context
 def cli(ctx: click.Context, work: Path, repo: Path, *, as_json: bool, verbose: int, quiet: bool, debug: bool) -> None:
     """Set up what every command gets; the text of --help is HELP."""
+    streams.check_names()
     ctx.obj = make_context(work, repo, as_json=as_json, verbose=verbose, quiet=quiet, debug=debug)
 
 
@@ -100,50 +112,81 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run the command line and exit with the error's own code; being asked to end is being interrupted."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
-    sys.exit(run(argv))
+    streams.prepare()
+    try:
+        code = run(argv)
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except BrokenPipeError:
+        code = streams.CUT_OFF
+    if code == streams.CUT_OFF:
+        streams.let_go()
+    sys.exit(code)
 
 
 def _interrupt(*_: Any) -> None:
     raise KeyboardInterrupt
 
 
-def run(argv: Sequence[str] | None = None) -> int:  # noqa: C901, PLR0911 - one way out a class of error
+def run(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code; the one place that prints errors."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     console = Console()
-    debug = "--debug" in arguments
     try:
         result: Any = cli.main(args=arguments, prog_name="release-tool", standalone_mode=False)
-    except ReleaseError as error:
-        if debug:
-            console.line(log_text(traceback.format_exc()))
-        console.error(str(error), error.hint, title=type(error).__name__)
-        return error.exit_code
     except click.exceptions.Exit as exit_:
         return exit_.exit_code
+    except SystemExit:
+        return streams.CUT_OFF  # how click ends when nobody reads its output
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message())
         return 2
-    except click.ClickException as error:
-        hint = "See --help."
-        if isinstance(error, click.UsageError) and error.ctx is not None:
-            hint = f"See {error.ctx.command_path} --help."
-        console.error(error.format_message(), hint, title="UsageError")
-        return 2
-    except (KeyboardInterrupt, click.Abort):
-        console.error("Interrupted.", "Run the same command again: complete steps are kept.", title="Interrupted")
-        return 130
-    except OSError as error:
-        if debug:
-            console.line(log_text(traceback.format_exc()))
-        from release_tool.documents import NO_SPACE_ERRNO
-
-        full = error.errno == NO_SPACE_ERRNO
-        what = "No space left on the disk." if full else f"The system refused: {error}"
-        console.error(what, "Free space and run again." if full else "Check the path and its permissions.")
-        return 12
-    except Exception:  # noqa: BLE001 - the boundary: a defect of ours, said so
-        console.line(log_text(traceback.format_exc()))
-        console.error("This is a defect of release-tool.", "Please report the trace above.", title="Defect")
-        return 1
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the boundary
+        return _report(error, console, debug="--debug" in arguments or _is_set("RELEASE_TOOL_DEBUG"))
     return result if isinstance(result, int) else 0
+
+
+def _is_set(name: str) -> bool:
+    """Tell whether a variable switches a flag on, by the words that click takes for it."""
+    return os.environ.get(name, "").strip().lower() in {"1", "true", "t", "yes", "y", "on"}
+
+
+def _report(error: BaseException, console: Console, *, debug: bool) -> int:
+    """Print an error with what to do about it, and return its exit code."""
+    if debug and isinstance(error, (ReleaseError, OSError)):
+        console.line(log_text(traceback.format_exc()))
+    match error:
+        case ReleaseError():
+            console.error(str(error), error.hint, title=type(error).__name__)
+            return error.exit_code
+        case KeyboardInterrupt() | click.Abort():
+            console.error("Interrupted.", "Run the same command again: complete steps are kept.", title="Interrupted")
+            return 130
+        case click.ClickException():
+            console.error(_usage(error), _where_help_is(error), title="UsageError")
+            return 2
+        case OSError(errno=errno.ENAMETOOLONG):
+            console.error(f"A name is too long for this system: {error}", "Name another file or folder.")
+            return 2
+        case OSError():
+            full = error.errno == errno.ENOSPC
+            what = "No space left on the disk." if full else f"The system refused: {error}"
+            console.error(what, "Free space and run again." if full else "Check the path and its permissions.")
+            return 12
+        case _:
+            console.line(log_text(traceback.format_exc()))
+            console.error("This is a defect of release-tool.", "Please report the trace above.", title="Defect")
+            return 1
+
+
+def _usage(error: click.ClickException) -> str:
+    """Return click's words, with an argument's plain name where click writes its place in the usage line."""
+    if isinstance(error, click.BadParameter) and isinstance(error.param, click.Argument):
+        error.param_hint = error.param.human_readable_name
+    return error.format_message()
+
+
+def _where_help_is(error: click.ClickException) -> str:
+    if isinstance(error, click.UsageError) and error.ctx is not None:
+        return f"See {error.ctx.command_path} --help."
+    return "See --help."

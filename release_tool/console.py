@@ -12,7 +12,7 @@ import time
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING
 
-from release_tool.core.escape import annotation, annotation_property, log_text, plain
+from release_tool.core.escape import annotation, annotation_property, log_text, plain, shortened
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -54,14 +54,16 @@ class Console:
             self.line(self._paint(log_text(text), "2"))
 
     def warning(self, text: str, *, title: str = "release-tool") -> None:
-        """Warn; an annotation under Actions."""
+        """Warn; an annotation under Actions. Very long names are cut."""
+        text = shortened(text)
         if self.actions:
             self.line(f"::warning title={annotation_property(title)}::{annotation(text)}")
         else:
             self.line(self._paint("warning: ", "33") + log_text(text))
 
     def error(self, text: str, hint: str, *, title: str = "release-tool") -> None:
-        """Print an error and its hint; an annotation under Actions too."""
+        """Print an error and its hint; an annotation under Actions too. Very long names are cut."""
+        text, hint = shortened(text), shortened(hint)
         self.line(self._paint("error: ", "31;1") + log_text(text))
         self.line(self._paint("hint: ", "36") + log_text(hint))
         if self.actions:

@@ -33,13 +33,14 @@ class Context:
     console: Console
 
 
-class Folder(click.Path):
-    """A path that is not empty: an unset variable of a script must not mean the current folder."""
+class Named(click.Path):
+    """A path that is not empty: an unset variable of a script must not mean the current folder, or nothing."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Refuse the empty text."""
         if value == "":
-            self.fail("it is empty; name a folder, or '.' for this one.", param, ctx)
+            what = "a folder, or '.' for this one" if self.dir_okay else "a file, or leave the option out"
+            self.fail(f"it is empty; name {what}.", param, ctx)
         return super().convert(value, param, ctx)
 
 
@@ -47,7 +48,7 @@ class AfterCommand(click.Option):
     """The copy of a global option that a command takes."""
 
 
-FOLDER = Folder(file_okay=False, path_type=Path)
+FOLDER = Named(file_okay=False, path_type=Path)
 DECLARED: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
     (("--work",), {"type": FOLDER, "help": "Folder of this release's documents and archives."}),
     (("--repo",), {"type": FOLDER, "help": "Repository whose settings and templates are used. [default: here]"}),

@@ -133,8 +133,7 @@ def start(name: str, module: str, arguments: Sequence[str], *, lean: bool = Fals
     """
     command = [sys.executable, "-P", "-m", STARTING, *(["--lean"] if lean else []), module, *arguments]
     env = clean_environment(os.environ) | ONE_THREAD
-    if debug:
-        env["RELEASE_TOOL_DEBUG"] = "1"
+    env["RELEASE_TOOL_DEBUG"] = "1" if debug else ""
     process = subprocess.Popen(
         command,
         stdout=subprocess.PIPE,

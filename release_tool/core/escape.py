@@ -24,6 +24,11 @@ _WWW = re.compile(r"(www)\.", re.IGNORECASE)
 _LINE_START = re.compile(r"^(\d*)([.)](?=\s|$)|[=+>-])")
 """``1.``, ``-`` and ``+`` would start a list, ``===`` a heading, ``>`` a quotation."""
 
+MAX_WORD = 300
+"""Characters: longer than any path that people type, and than any digest."""
+MAX_LINE = 2_000
+_LONG_WORD = re.compile(rf"\S{{{MAX_WORD + 1},}}")
+
 DESCRIPTION_FORBIDDEN = re.compile(r"[^\w\s.,!?():@\-/'\"]", re.UNICODE)
 
 
@@ -45,6 +50,20 @@ def log_text(text: str) -> str:
 def one_line(text: str) -> str:
     """Return text for one line: every run of white space becomes one space."""
     return plain(" ".join(text.split()))
+
+
+def shortened(text: str) -> str:
+    """Return text in which no word and no line is longer than a person reads: the middle is cut out.
+
+    A name of a file or a model may have thousands of signs; what a message says about it stands behind it.
+    """
+    lines = (_LONG_WORD.sub(lambda found: _cut(found[0], MAX_WORD), line) for line in text.split("\n"))
+    return "\n".join(_cut(line, MAX_LINE) for line in lines)
+
+
+def _cut(text: str, limit: int) -> str:
+    kept = (limit - 1) // 2
+    return text if len(text) <= limit else f"{text[:kept]}…{text[-kept:]}"
 
 
 def annotation(text: str) -> str:

@@ -15,6 +15,7 @@ from click.core import ParameterSource
 from release_tool.core.kinds import Activation, Format, Framework, ModelKind, PoolingMode
 from release_tool.core.opensearch import DEFAULT_TARGETS
 from release_tool.errors import UsageError
+from release_tool.global_options import Named
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,7 +72,7 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option("--trust-remote-code", is_flag=True, default=None, help="Run Python code that the model brings."),
     click.option(
         "--event",
-        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        type=Named(exists=True, dir_okay=False, path_type=Path),
         help="Take inputs from a GitHub workflow_dispatch event; flags win.",
     ),
 )
