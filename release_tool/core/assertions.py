@@ -29,12 +29,6 @@ def model_faults(request: ReleaseRequest, source: SourceFacts) -> list[Fault]:
         faults += _dense_faults(request, facts)
     if ModelKind.SPARSE in request.kinds:
         faults += _sparse_faults(request, facts)
-    if ModelKind.SPARSE_TOKENIZER in request.kinds and not facts.has_idf and facts.idf_path and request.idf is None:
-        faults.append(
-            Fault(
-                "--idf", f"the token weights lie in {facts.idf_path}, not in an idf.json", "give them with --idf FILE"
-            )
-        )
     if ModelKind.CROSS_ENCODER in request.kinds and facts.num_labels not in (None, 1):
         faults.append(
             Fault("--kind", f"a cross-encoder gives one score, this classifier has {facts.num_labels} labels")

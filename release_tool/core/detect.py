@@ -121,7 +121,9 @@ def _look(read: Reader, files: Sequence[PlannedFile], tags: tuple[str, ...]) -> 
 
 
 def _idf_path(layout: Layout, paths: set[str]) -> str | None:
-    static = next((module for module in layout.all if module.name in ("SparseStaticEmbedding", "IDF")), None)
+    # Alone in its route: what stands behind it would change the weights.
+    query = layout.query_modules or layout.modules
+    static = query[0] if len(query) == 1 and query[0].name in ("SparseStaticEmbedding", "IDF") else None
     candidates = ["idf.json"]
     if static:
         candidates += [static.file("idf.json"), static.file("model.safetensors")]

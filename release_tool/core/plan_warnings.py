@@ -114,7 +114,7 @@ def _sparse(
     request: ReleaseRequest, source: SourceFacts, targets: tuple[str, ...], artifacts: tuple[PlannedArtifact, ...]
 ) -> Iterator[str]:
     facts = source.model
-    if ModelKind.SPARSE_TOKENIZER in request.kinds and not facts.has_idf and request.idf is None:
+    if ModelKind.SPARSE_TOKENIZER in request.kinds and facts.idf_path is None and request.idf is None:
         yield "There is no idf.json: every token has the weight 1."
     onnx = any(item.kind is ModelKind.SPARSE and item.format is Format.ONNX for item in artifacts)
     unmeasured = [version for version in targets if version not in SPARSE_ONNX_MEASURED]

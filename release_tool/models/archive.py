@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import math
 from typing import TYPE_CHECKING
 
 from release_tool.core.kinds import Format, ModelKind
-from release_tool.errors import UnsupportedModel
 from release_tool.models.blobs import Blob, from_bytes
 from release_tool.models.stored_zip import stored_zip
+from release_tool.models.token_weights import token_weights
 from release_tool.models.tokenizer_json import ArchiveTokenizer, served_idf
 from release_tool.packaged import read_packaged
 
@@ -43,7 +41,7 @@ def archive_blob(
         entries.append((artifact.model_name + EXTENSIONS[artifact.format], made.blob))
     entries.append(("tokenizer.json", from_bytes(tokenizer.data)))
     if artifact.kind is ModelKind.SPARSE_TOKENIZER:
-        weights = token_weights(plan, snapshot, work)
+        weights = token_weights(plan, tokenizer.tokenizer, snapshot, work)
         if weights is None:
             warnings = (NO_IDF,)
         else:
@@ -53,30 +51,6 @@ def archive_blob(
     if licence is not None:
         entries.append(("LICENSE", from_bytes(licence)))
     return stored_zip(entries), warnings
-
-
-def token_weights(plan: ReleasePlan, snapshot: Path, work: Path) -> dict[str, float] | None:
-    """Return the query tokenizer's weights: the file given with --idf, else the model's idf.json, else none.
-
-    Raises:
-        UnsupportedModel: it is no flat map of tokens to finite numbers.
-    """
-    candidates = [work / "inputs" / "idf.json"] if plan.request.idf is not None else []
-    candidates += [snapshot / "idf.json", *sorted(snapshot.glob("*/idf.json"))]
-    path = next((candidate for candidate in candidates if candidate.is_file()), None)
-    if path is None:
-        return None
-    try:
-        weights = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UnsupportedModel(f"idf.json is not JSON: {error}") from error
-    good = isinstance(weights, dict) and all(
-        isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-        for value in weights.values()
-    )
-    if not good:
-        raise UnsupportedModel("idf.json is no flat map of tokens to finite numbers.")
-    return {str(token): float(value) for token, value in weights.items()}
 
 
 def licence_text(plan: ReleasePlan, snapshot: Path) -> bytes | None:

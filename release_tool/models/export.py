@@ -25,8 +25,9 @@ from release_tool.errors import ValidationFailed
 from release_tool.models import blobs
 from release_tool.models.archive import archive_blob
 from release_tool.models.exporters import ModelFile, model_file
-from release_tool.models.loading import Loaded, check_vocabulary, load, read_json, transformer_folder
+from release_tool.models.loading import Loaded, check_vocabulary, load, read_json
 from release_tool.models.pinned_code import pinned_code
+from release_tool.models.token_weights import tokenizer_folder
 from release_tool.models.tokenizer_json import build
 from release_tool.models.torchscript import Weights
 from release_tool.workers import report, run_child
@@ -64,7 +65,7 @@ class Export:
 
     def artifact(self, artifact: PlannedArtifact) -> Bundle:
         """Make one archive and return its bundle."""
-        folder = transformer_folder(self.snapshot)[0]
+        folder = tokenizer_folder(self.plan, artifact.kind, self.snapshot)
         tokenizer = build(folder, max_length=self.plan.max_length, target_versions=self.plan.target_versions)
         warnings = list(tokenizer.warnings)
         made: ModelFile | None = None

@@ -28,7 +28,7 @@ from release_tool.models.oracle_inputs import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 LOGITS_BYTES = 128 << 20
 """Bytes of logits a forward pass may make: tokens x vocabulary x 4."""
@@ -45,7 +45,7 @@ def answer(question: Question) -> Answered:
     has_modules = bool(question.plan.source.model.modules)
     tokenize, encode, tokenizer, width = _own_modules(question) if has_modules else _bare_model(question)
     inputs = [unpadded(tokenize([probe.text]))[0] for probe in question.probes]
-    special = _special_ids(tokenizer)
+    special = special_ids_of(tokenizer)
 
     def rows_of(indices: list[int]) -> list[np.ndarray]:
         dense = encode([question.probes[index].text for index in indices])
@@ -62,7 +62,8 @@ def answer(question: Question) -> Answered:
     return Answered(arrays=arrays, inputs=inputs, batching=batching, special_ids=special)
 
 
-def _special_ids(tokenizer: Any) -> tuple[int, ...]:
+def special_ids_of(tokenizer: Any) -> tuple[int, ...]:
+    """Return the tokens that OpenSearch leaves out, ascending."""
     return tuple(sorted(int(index) for index in set(tokenizer.all_special_ids)))
 
 
@@ -155,18 +156,20 @@ def _refuse_invented(info: dict[str, Any], what: str) -> None:
 
 
 def answer_tokenizer(question: Question) -> Answered:
-    """Return each text's distinct tokens with their weights as CSR; no model is loaded."""
+    """Return each text's distinct tokens with their weights as CSR; a model with a module for them answers itself."""
+    own = question.plan.source.model.idf_path
+    if question.idf is None and own is not None and own.endswith(".safetensors"):
+        from release_tool.models.oracle_static import answer_static
+
+        return answer_static(question)
     tokenizer = load_tokenizer(question)
-    special = _special_ids(tokenizer)
+    special = special_ids_of(tokenizer)
     weights = _token_weights(question, tokenizer)
     inputs = [
         list(tokenizer(lowered(question, p.text), truncation=True, max_length=question.plan.max_length)["input_ids"])
         for p in question.probes
     ]
-    seen = sorted({index for row in inputs for index in row} - set(special))
-    words = tokenizer.batch_decode([[index] for index in seen], skip_special_tokens=True)
-    # Source: SparseTokenizerModel drops a token that decodes to nothing, such as a sentence piece of a space.
-    spoken = {index for index, word in zip(seen, words, strict=True) if word}
+    spoken = spoken_of(tokenizer, {index for row in inputs for index in row} - set(special))
     ids = [sorted(spoken.intersection(row)) for row in inputs]
     indptr, packed = pack_rows([np.asarray(row) for row in ids], np.int32)
     values = [np.asarray([weights.get(index, ABSENT_WEIGHT) for index in row]) for row in ids]
@@ -174,17 +177,23 @@ def answer_tokenizer(question: Question) -> Answered:
     return Answered(arrays=arrays, inputs=inputs, batching="single", special_ids=special)
 
 
+def spoken_of(tokenizer: Any, ids: Iterable[int]) -> set[int]:
+    """Return the tokens that read as something.
+
+    Source: SparseTokenizerModel drops a token that decodes to nothing, such as a sentence piece of a space.
+    """
+    seen = sorted(ids)
+    words = tokenizer.batch_decode([[index] for index in seen], skip_special_tokens=True)
+    return {index for index, word in zip(seen, words, strict=True) if word}
+
+
 def _token_weights(question: Question, tokenizer: Any) -> dict[int, float]:
-    """Return token id → weight from --idf, the model's idf.json or its SparseStaticEmbedding; empty without one."""
+    """Return token id → weight from --idf or the model's idf.json; empty without one."""
     own = question.plan.source.model.idf_path
     path = question.idf or (question.snapshot / own if own else None)
     if path is None:
         return {}
     with loading(question.kind):
-        if path.suffix == ".safetensors":
-            from safetensors.numpy import load_file
-
-            return {index: float(weight) for index, weight in enumerate(load_file(path)["weight"])}
         named = json.loads(path.read_text(encoding="utf-8"))
         vocabulary = tokenizer.get_vocab()
         return {vocabulary[token]: float(weight) for token, weight in named.items() if token in vocabulary}

@@ -346,10 +346,10 @@ def test_the_activation_is_the_models_unless_asked_and_an_assertion_where_it_has
     assert fields(faults(files, activation=Activation.LOG1P)) == ["--activation"]
 
 
-def test_token_weights_in_safetensors_ask_for_a_file():
+def test_token_weights_in_safetensors_need_no_file_and_give_way_to_one():
     facts = seen(sparse(), has_idf=False, idf_path="query/model.safetensors")
     over = {"kinds": (ModelKind.SPARSE_TOKENIZER,)}
-    assert fields(faults(sparse(), facts=facts, **over)) == ["--idf"]
+    assert not any("weight 1" in line for line in plan(sparse(), facts=facts, **over).warnings)
     assert plan(sparse(), facts=facts, idf=sha("1"), **over)
 
 
