@@ -26,7 +26,9 @@ BOTH = "both"
 DETECT = "auto"
 """What a form's choice says when the kind is to be detected."""
 
-TEXTS = ("model", "model_source", "version", "revision", "name", "prefix", "description", "accept_licence")
+TEXTS = (
+    "model", "model_source", "version", "revision", "model_id", "name", "prefix", "description", "accept_licence",
+)  # fmt: skip
 LISTS = ("kind", "target_versions")
 FLAGS = ("normalize_result", "allow_pickle", "trust_remote_code")
 OTHERS = (
@@ -139,6 +141,7 @@ def parse_inputs(inputs: Mapping[str, Raw], *, idf_sha256: str | None = None) ->
         version=parser.text("version") or "",
         model_source=parser.text("model_source") or "huggingface",
         revision=parser.text("revision"),
+        model_id=parser.text("model_id"),
         kinds=tuple(dict.fromkeys(kind for kind in members if kind is not None)),
         formats=parser.formats(),
         name=parser.text("name"),

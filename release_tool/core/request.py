@@ -40,6 +40,8 @@ class ReleaseRequest:
     model_source: str = "huggingface"
     """First part of the object key: who stands behind the model (huggingface, amazon, ...)."""
     revision: str | None = None
+    model_id: str | None = None
+    """What to call a folder instead of ``local/<folder name>``; a hub's models have their own."""
     kinds: tuple[ModelKind, ...] = ()
     """Empty: detect from the snapshot."""
     formats: tuple[Format, ...] = ()
@@ -90,11 +92,22 @@ def _identity_faults(request: ReleaseRequest, *, is_folder: bool) -> list[Fault]
             faults.append(Fault("--revision", "a folder has no revision", "its revision is the digest of its files"))
         elif not REVISION_PATTERN.fullmatch(request.revision):
             faults.append(Fault("--revision", f"{request.revision!r} is no revision", "a branch, tag or commit"))
+    faults += _folder_id_faults(request, is_folder=is_folder)
     if request.accept_licence is not None and not LICENCE_PATTERN.fullmatch(request.accept_licence):
         faults.append(Fault("--accept-licence", "not a licence identifier", "such as apache-2.0 or mit"))
     if request.description is not None and len(request.description) > MAX_DESCRIPTION:
         faults.append(Fault("--description", f"longer than {MAX_DESCRIPTION} characters"))
     return faults
+
+
+def _folder_id_faults(request: ReleaseRequest, *, is_folder: bool) -> list[Fault]:
+    if request.model_id is None:
+        return []
+    if not is_folder:
+        return [Fault("--model-id", "a model of a hub has its own id", "leave it out: it is for a folder")]
+    if not MODEL_ID_PATTERN.fullmatch(request.model_id):
+        return [Fault("--model-id", f"{request.model_id!r} is no model id", "an id is org/name")]
+    return []
 
 
 def _kind_faults(request: ReleaseRequest) -> list[Fault]:

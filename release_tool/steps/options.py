@@ -36,6 +36,7 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option("--version", metavar="X.Y.Z", help="Version of this release: 1 to 4 numeric parts."),
     click.option("--model-source", metavar="WORD", help="First part of the key. [default: huggingface]"),
     click.option("--revision", metavar="REF", help="Branch, tag or commit; resolved to a commit once. [default: main]"),
+    click.option("--model-id", metavar="ORG/NAME", help="What to call a folder. [default: local/ and its name]"),
     click.option("--kind", multiple=True, metavar=_one_of(ModelKind), help="What the model does. [default: detected]"),
     click.option(
         "--format",

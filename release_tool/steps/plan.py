@@ -164,6 +164,7 @@ def _open(request: ReleaseRequest, folder: Path | None) -> Source:
     return open_source(
         folder or request.model,
         revision=request.revision,
+        model_id=request.model_id,
         allow_pickle=request.allow_pickle,
         trust_remote_code=request.trust_remote_code,
     )

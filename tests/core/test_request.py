@@ -106,7 +106,7 @@ def test_blank_inputs_are_inputs_left_out():
 def test_every_input_reaches_the_request():
     inputs = {
         "model": "a/b", "model_source": "amazon", "version": "2.1", "revision": "dev", "name": "n", "prefix": "p",
-        "description": "d", "accept_licence": "mit", "kind": "sparse,sparse-tokenizer", "target_versions": "3.6, 3.5",
+        "model_id": "c/d", "description": "d", "accept_licence": "mit", "kind": "sparse,sparse-tokenizer", "target_versions": "3.6, 3.5",
         "normalize_result": "true", "allow_pickle": "TRUE", "trust_remote_code": "yes", "format": "ONNX",
         "embedding_dimension": "384", "pooling_mode": "CLS", "prune_ratio": "0.1", "activation": "l0",
         "model_init_kwargs": '{"a": 1}', "idf": "idf.json", "framework": "huggingface_transformers",
@@ -116,6 +116,7 @@ def test_every_input_reaches_the_request():
     assert faults == []
     assert request == ReleaseRequest(
         model="a/b", model_source="amazon", version="2.1", revision="dev", name="n", prefix="p", description="d",
+        model_id="c/d",
         accept_licence="mit", kinds=(ModelKind.SPARSE, ModelKind.SPARSE_TOKENIZER), target_versions=("3.6", "3.5"),
         normalize_result=True, allow_pickle=True, trust_remote_code=True, formats=(Format.ONNX,),
         embedding_dimension=384, pooling_mode=PoolingMode.CLS, prune_ratio=0.1, activation=Activation.L0,
@@ -188,8 +189,3 @@ def test_token_weights_are_a_flat_map_of_finite_numbers():
 def test_anything_else_is_refused(data):
     with pytest.raises(UnsupportedModel, match=r"idf\.json"):
         check_token_weights(data, "idf.json")
-
-
-def test_a_kind_that_nothing_proves_is_refused_before_anything_is_fetched() -> None:
-    request = make_request(kinds=(ModelKind.METRICS_CORRELATION,))
-    assert [fault.field for fault in check(request, is_folder=False)] == ["--kind"]

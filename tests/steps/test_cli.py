@@ -70,7 +70,7 @@ def test_plan_trace_and_run_take_the_same_inputs():
         return {parameter.name: parameter.opts for parameter in command.params}
 
     wanted = {
-        "model_source", "version", "revision", "kind", "format", "name", "prefix", "description",
+        "model_source", "version", "revision", "model_id", "kind", "format", "name", "prefix", "description",
         "embedding_dimension", "pooling_mode", "normalize_result", "prune_ratio", "activation", "model_init_kwargs",
         "idf", "framework", "target_versions", "accept_licence", "allow_pickle", "trust_remote_code", "event", "model",
     }  # fmt: skip

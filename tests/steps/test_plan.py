@@ -60,6 +60,33 @@ def test_a_folder_is_planned_and_its_place_is_kept_apart(model, work, capsys):
     assert "dense" in shown.out
 
 
+def test_a_folder_is_called_what_the_person_says(model, work):
+    assert plan(work, model, "--version", "1.0.0", "--model-id", "acme/tiny") == 0
+    made = read_plan(work)
+    assert made.source.model_id == made.request.model_id == "acme/tiny"
+    assert made.source.origin == "folder"
+    assert made.artifacts[0].registered_name == "huggingface/acme/tiny"
+    assert run(["--work", str(work), "fetch"]) == 0
+    assert json.loads((work / "source.json").read_text())["model_id"] == "acme/tiny"
+
+
+def test_a_name_given_by_itself_wins_over_that_of_the_id(model, work):
+    assert plan(work, model, "--version", "1.0.0", "--model-id", "acme/tiny", "--name", "small") == 0
+    assert read_plan(work).artifacts[0].registered_name == "huggingface/acme/small"
+
+
+@pytest.mark.parametrize("wrong", ["tiny", "a/b/c", "../tiny", "acme/ti ny"])
+def test_what_a_folder_is_called_must_be_an_id(model, work, wrong, capsys):
+    assert plan(work, model, "--version", "1.0.0", "--model-id", wrong) == 2
+    assert "--model-id: " in capsys.readouterr().err
+
+
+def test_a_model_of_a_hub_keeps_its_id(hub, work, capsys):
+    assert plan(work, "acme/tiny", "--version", "1.0.0", "--model-id", "acme/other") == 2
+    assert "--model-id: a model of a hub has its own id" in capsys.readouterr().err
+    assert not hub.requests
+
+
 def test_the_same_inputs_write_the_same_bytes(model, work, tmp_path):
     assert plan(work, model, "--version", "1.0.0") == 0
     first = (work / "plan.json").read_bytes()
