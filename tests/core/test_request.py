@@ -106,7 +106,8 @@ def test_blank_inputs_are_inputs_left_out():
 def test_every_input_reaches_the_request():
     inputs = {
         "model": "a/b", "model_source": "amazon", "version": "2.1", "revision": "dev", "name": "n", "prefix": "p",
-        "model_id": "c/d", "description": "d", "accept_licence": "mit", "kind": "sparse,sparse-tokenizer", "target_versions": "3.6, 3.5",
+        "description": "d", "accept_licence": "mit", "kind": "sparse,sparse-tokenizer", "target_versions": "3.6, 3.5",
+        "model_id": "c/d",
         "normalize_result": "true", "allow_pickle": "TRUE", "trust_remote_code": "yes", "format": "ONNX",
         "embedding_dimension": "384", "pooling_mode": "CLS", "prune_ratio": "0.1", "activation": "l0",
         "model_init_kwargs": '{"a": 1}', "idf": "idf.json", "framework": "huggingface_transformers",
