@@ -6,7 +6,6 @@ do without; the rest is said, because it limits what can be proven.
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import shutil
 import sys
@@ -24,27 +23,13 @@ from release_tool.services.node_pins import pins_of
 from release_tool.services.node_process import run_parent, server_user
 from release_tool.services.processes import available_memory
 from release_tool.services.runtime_env import RUNTIME_PACKAGES, find_python, pinned_versions
+from release_tool.services.trace_extra import INSTALL, packages
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 FIRST_PYTHON, AFTER_PYTHON = (3, 11), (3, 14)
-
-TRACE_PACKAGES: dict[str, str] = {
-    "torch": "2.13",
-    "transformers": "5.23",
-    "sentence-transformers": "6.2",
-    "onnx": "1.23",
-    "onnxruntime": "1.31",
-    "huggingface-hub": "2.4",
-    "safetensors": "0.8",
-    "tokenizers": "0.23",
-    "sentencepiece": "0.2",
-    "protobuf": "7",
-    "numpy": "2",
-}
-"""Package → oldest version; the extra ``trace`` of setup.cfg (a test compares them)."""
 
 TRACE_MEMORY_BYTES = 2 * 1000**3
 """A small model was seen to need 1.2 GB while it is exported, importing torch included."""
@@ -96,31 +81,15 @@ def _python() -> Check:
 
 
 def _packages() -> Iterator[Check]:
-    install = "Install the extra: pip install 'release-tool[trace]'"
-    for package, oldest in TRACE_PACKAGES.items():
-        try:
-            found = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            yield Check(name=package, level=Level.MISSING, found="not installed", hint=install)
-            continue
-        old = numbers(found) < numbers(oldest)
+    for package in packages():
+        found = package.found or "not installed"
+        old = package.found is not None and not package.fits
         yield Check(
-            name=package,
-            level=Level.MISSING if old else Level.OK,
-            found=f"{found}, older than {oldest}" if old else found,
-            hint=install if old else None,
+            name=package.name,
+            level=Level.OK if package.fits else Level.MISSING,
+            found=f"{found}, older than {package.oldest}" if old else found,
+            hint=None if package.fits else INSTALL,
         )
-
-
-def numbers(version: str) -> tuple[int, ...]:
-    """Return the leading numbers of a version: 2.13.0+cu130 → (2, 13, 0)."""
-    parts = []
-    for part in version.partition("+")[0].split("."):
-        digits = part[: len(part) - len(part.lstrip("0123456789"))]
-        if not digits:
-            break
-        parts.append(int(digits))
-    return tuple(parts)
 
 
 def _runtime(env: Mapping[str, str]) -> Check:

@@ -156,6 +156,7 @@ def _export(
 ) -> None:
     """Run the export process, the oracle beside it, and check the snapshot while they import their libraries."""
     from release_tool.core.bundle import bundle_name
+    from release_tool.services.trace_extra import require_trace_extra
     from release_tool.workers import start
 
     require_trace_extra()
@@ -177,21 +178,6 @@ def _export(
             export.wait(context.console, lambda done, _: bar.set(done), lambda made: ready(made["id"]))
     finally:
         export.stop()
-
-
-def require_trace_extra() -> None:
-    """Refuse early, and without importing it, when the trace extra is not installed.
-
-    Raises:
-        MissingExtra: a package is missing.
-    """
-    from importlib.util import find_spec
-
-    from release_tool.errors import MissingExtra
-
-    for module in ("torch", "transformers", "onnx", "tokenizers", "safetensors"):
-        if find_spec(module) is None:
-            raise MissingExtra("trace", module)
 
 
 def answers_present(work: WorkFolder, plan: ReleasePlan) -> bool:

@@ -122,9 +122,9 @@ def run_validate(
         ReleaseError: a ring can't work on this machine.
     """
     from release_tool.packaged import load_probes
+    from release_tool.services.trace_extra import require_trace_extra
     from release_tool.steps import proving
     from release_tool.steps.asking import beside
-    from release_tool.steps.trace import require_trace_extra
 
     require_trace_extra()
     release = proving.read(context, artifacts, load_probes(probes), probes)

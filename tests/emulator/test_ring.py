@@ -198,7 +198,10 @@ def sparse_expected(hidden, text):
 
 def sparse_torchscript(hidden, shape=lambda weights: {"output": weights}):
     ids, mask, _ = example()
-    call = lambda self, inputs: shape(sparse_call(self, inputs[IDS], inputs[MASK]))  # noqa: E731
+
+    def call(self, inputs):
+        return shape(sparse_call(self, inputs[IDS], inputs[MASK]))
+
     return traced(Toy(hidden, call), ({IDS: ids, MASK: mask},))
 
 

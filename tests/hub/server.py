@@ -147,7 +147,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
         self.answer()
 
-    do_HEAD = do_GET  # noqa: N815
+    do_HEAD = do_GET  # noqa: N815 - the base class names it
 
     def do_POST(self):
         self.body = self.rfile.read(int(self.headers.get("Content-Length") or 0))

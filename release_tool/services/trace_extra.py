@@ -1,0 +1,87 @@
+"""The packages of the extra ``trace``: one list for what doctor shows and for what trace and validate refuse early.
+
+Nothing is imported: what is installed says its own version, in milliseconds.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from release_tool.errors import MissingExtra, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+EXTRA = "trace"
+
+TRACE_PACKAGES: dict[str, str] = {
+    "torch": "2.13",
+    "transformers": "5.23",
+    "sentence-transformers": "6.2",
+    "onnx": "1.23",
+    "onnxruntime": "1.31",
+    "huggingface-hub": "2.4",
+    "safetensors": "0.8",
+    "tokenizers": "0.23",
+    "sentencepiece": "0.2",
+    "protobuf": "7",
+    "numpy": "2",
+}
+"""Package → oldest version; the extra of setup.cfg (a test compares them)."""
+
+INSTALL = f"Install the extra: pip install 'release-tool[{EXTRA}]'"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Package:
+    """One package of the extra on this machine."""
+
+    name: str
+    oldest: str
+    found: str | None
+    """Its version, null when it is not installed."""
+
+    @property
+    def fits(self) -> bool:
+        """Whether it is there and new enough."""
+        return self.found is not None and numbers(self.found) >= numbers(self.oldest)
+
+
+def packages() -> Iterator[Package]:
+    """Yield every package of the extra as it is installed here."""
+    for name, oldest in TRACE_PACKAGES.items():
+        try:
+            found: str | None = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found = None
+        yield Package(name=name, oldest=oldest, found=found)
+
+
+def require_trace_extra() -> None:
+    """Refuse early when a package is missing or too old.
+
+    Raises:
+        MissingExtra: it is not installed.
+        UsageError: it is older than what this tool was proven with.
+    """
+    for package in packages():
+        if package.found is None:
+            raise MissingExtra(EXTRA, package.name)
+        if not package.fits:
+            raise UsageError(
+                f"This command needs {package.name} {package.oldest} or newer; {package.found} is installed.",
+                hint=INSTALL,
+            )
+
+
+def numbers(version: str) -> tuple[int, ...]:
+    """Return the leading numbers of a version: 2.13.0+cu130 → (2, 13, 0)."""
+    parts = []
+    for part in version.partition("+")[0].split("."):
+        digits = part[: len(part) - len(part.lstrip("0123456789"))]
+        if not digits:
+            break
+        parts.append(int(digits))
+    return tuple(parts)
