@@ -17,10 +17,11 @@ from release_tool.core.escape import one_line
 from release_tool.errors import BadToken, ReleaseError, SourceError, Unreachable, UsageError
 from release_tool.services.cache import cache_folder
 from release_tool.services.jdk import find_jdk, find_maven
-from release_tool.services.node import MIN_MEMORY_BYTES, status
+from release_tool.services.node import status
 from release_tool.services.node_home import MIN_DISK_BYTES, check_platform, is_prepared
 from release_tool.services.node_pins import pins_of
 from release_tool.services.node_process import run_parent, server_user
+from release_tool.services.node_start import MIN_MEMORY_BYTES
 from release_tool.services.processes import available_memory
 from release_tool.services.runtime_env import RUNTIME_PACKAGES, find_python, pinned_versions
 from release_tool.services.trace_extra import INSTALL, packages

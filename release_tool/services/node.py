@@ -8,50 +8,27 @@ everything a start writes lies in one folder that ``down`` deletes.
 from __future__ import annotations
 
 import fcntl
-import os
-import secrets
-import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from release_tool.documents import disk_error
-from release_tool.errors import IntegrityError, MachineError, ReleaseError, Unreachable, UsageError
+from release_tool.errors import IntegrityError, MachineError, ReleaseError, UsageError
 from release_tool.services.cache import cache_folder, locked
 from release_tool.services.jdk import find_jdk
 from release_tool.services.mlcommons import Client
-from release_tool.services.node_home import check_disk, prepare
+from release_tool.services.node_home import prepare
 from release_tool.services.node_pins import pins_of
-from release_tool.services.node_process import (
-    http_port,
-    last_words,
-    make_folder,
-    run_parent,
-    server_user,
-    spawn,
-)
-from release_tool.services.node_state import FOLDER_PREFIX, NodeState, processes_of, read_state, stop, write_state
-from release_tool.services.processes import (
-    ProcessId,
-    available_memory,
-    identify,
-    is_alive,
-    resident_bytes,
-)
+from release_tool.services.node_process import http_port, server_user
+from release_tool.services.node_start import healthy_port, is_healthy, start
+from release_tool.services.node_state import NodeState, processes_of, read_state, stop, write_state
+from release_tool.services.processes import is_alive, resident_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from release_tool.console import Console
-    from release_tool.services.jdk import Jdk
     from release_tool.services.node_home import NodeHome
-    from release_tool.services.node_pins import NodePins
-
-MIN_MEMORY_BYTES = 3 * 1000**3
-"""The process was seen to take 1.8 GB with one model; registering a large one takes more."""
-START_SECONDS = 240
-POLL_SECONDS = 0.25
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +101,7 @@ def up(console: Console, *, env: Mapping[str, str], version: str | None = None, 
                 state = replace(state, kept=True)
                 write_state(cache, state)
         else:
-            state = _start(cache, name, pins, console, env=env, keep=keep)
+            state = start(cache, name, pins, console, env=env, keep=keep)
             started = True
     try:
         return _wait(cache, state, console)
@@ -175,7 +152,7 @@ def status(*, env: Mapping[str, str]) -> NodeStatus:
     port = state.port or http_port(Path(state.folder))
     if port is None:
         return replace(facts, state="starting")
-    return replace(facts, state="up" if _healthy(port) else "silent", url=f"http://127.0.0.1:{port}")
+    return replace(facts, state="up" if is_healthy(port) else "silent", url=f"http://127.0.0.1:{port}")
 
 
 @contextmanager
@@ -221,64 +198,12 @@ def _running(cache: Path) -> NodeState | None:
     return None
 
 
-def check_memory() -> None:
-    """Refuse to start where the server would be killed for want of memory.
-
-    Raises:
-        MachineError: less than ``MIN_MEMORY_BYTES`` can be had.
-    """
-    free = available_memory()
-    if free is not None and free < MIN_MEMORY_BYTES:
-        raise MachineError(
-            f"The real node needs {MIN_MEMORY_BYTES / 1e9:.0f} GB of free memory; {free / 1e9:.1f} GB can be had.",
-            hint="Close other programs, or validate without --on node.",
-        )
-
-
-def _start(
-    cache: Path, version: str, pins: NodePins, console: Console, *, env: Mapping[str, str], keep: bool
-) -> NodeState:
-    check_memory()
-    owner = server_user()
-    jdk = find_jdk(env, minimum=pins.java, for_others=owner is not None)
-    home = prepare(cache, version, pins, jdk, console, env=env)
-    parent = run_parent(env, cache)
-    check_disk(parent)
-    folder = parent / f"{FOLDER_PREFIX}{secrets.token_hex(8)}"
-    state = NodeState(
-        version=version, pins=pins.digest, folder=str(folder), kept=keep, user=None if owner is None else owner[0],
-        libraries={"opensearch": version, **home.prepared.libraries},
-    )  # fmt: skip
-    # Written before there is a process: whatever happens from here on, ``down`` finds the folder and the marker.
-    write_state(cache, state)
-    try:
-        return _spawned(cache, state, home, jdk, env=env)
-    except OSError as error:
-        stop(cache, state)
-        raise disk_error(error, folder) from error
-    except BaseException:
-        stop(cache, state)
-        raise
-
-
-def _spawned(cache: Path, state: NodeState, home: NodeHome, jdk: Jdk, *, env: Mapping[str, str]) -> NodeState:
-    folder = Path(state.folder)
-    # Fails if somebody else made it first: the parent may be open to all.
-    folder.mkdir(mode=0o700)
-    owner = server_user()
-    make_folder(folder, home, owner)
-    process = identify(spawn(folder, jdk, owner, env))
-    state = replace(state, process=process)
-    write_state(cache, state)
-    return state
-
-
 def _wait(cache: Path, state: NodeState, console: Console) -> Node:
     """Wait until the node answers, and write down where."""
-    if state.port is not None and _healthy(state.port):
+    if state.port is not None and is_healthy(state.port):
         return _node(state, state.port)
     with console.step(f"Start OpenSearch {state.version}"):
-        port, seconds = _healthy_port(state)
+        port, seconds = healthy_port(state)
     with locked(cache / "node" / "state.lock"):
         now = read_state(cache)
         if now is None or now.folder != state.folder:
@@ -302,33 +227,3 @@ def _node(state: NodeState, port: int) -> Node:
         version=state.version, port=port, pid=state.process.pid, folder=Path(state.folder),
         libraries=state.libraries, start_seconds=state.start_seconds or 0.0,
     )  # fmt: skip
-
-
-def _healthy_port(state: NodeState) -> tuple[int, float]:
-    """Return (port, seconds since the process began)."""
-    folder, process = Path(state.folder), state.process
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline:
-        if process is None or not is_alive(process):
-            raise MachineError(
-                f"The server ended while it started: {last_words(folder)}",
-                hint="Run release-tool doctor; with a damaged cache delete its node folder and run again.",
-            )
-        port = http_port(folder)
-        if port is not None and _healthy(port):
-            return port, _age_seconds(process)
-        time.sleep(POLL_SECONDS)
-    raise Unreachable(
-        f"The server was not healthy after {START_SECONDS} s: {last_words(folder)}",
-        hint="The machine may be too busy; run again.",
-    )
-
-
-def _healthy(port: int) -> bool:
-    with Client("127.0.0.1", port) as client:
-        return client.is_healthy()
-
-
-def _age_seconds(process: ProcessId) -> float:
-    booted = time.clock_gettime(time.CLOCK_BOOTTIME)
-    return round(booted - process.started_ticks / os.sysconf("SC_CLK_TCK"), 1)

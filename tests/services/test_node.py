@@ -17,7 +17,7 @@ from release_tool.console import Console
 from release_tool.core.codec import encode_text
 from release_tool.errors import IntegrityError, MachineError, UsageError
 from release_tool.services import node as nodes
-from release_tool.services import node_home, node_process, node_state, processes
+from release_tool.services import node_home, node_process, node_start, node_state, processes
 from release_tool.services.cache import cache_folder
 from release_tool.services.node_pins import pins_of
 from release_tool.services.processes import carrying, identify, is_alive
@@ -200,7 +200,7 @@ def test_a_damaged_state_is_said_with_the_way_out(recorded, tmp_path: Path) -> N
 
 
 def test_too_little_memory_is_said_before_anything_is_downloaded(monkeypatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(nodes, "available_memory", lambda: 2_900_000_000)
+    monkeypatch.setattr(node_start, "available_memory", lambda: 2_900_000_000)
     env = {"RELEASE_TOOL_CACHE": str(tmp_path), "PATH": os.environ["PATH"]}
     with pytest.raises(MachineError, match=r"3 GB of free memory; 2\.9 GB"):
         nodes.up(QUIET, env=env)
