@@ -153,6 +153,7 @@ def rewrite(script_file: bytes, changes: dict[str, Any]) -> bytes:
 def tiny_scripts() -> dict[str, bytes]:  # noqa: C901 - one small module after the other
     """Return TorchScript files of the signatures that the server knows, and of some that it does not."""
     import torch
+    from script_models import Bursts, script_bytes
     from torch import nn
 
     ids = torch.ones(1, 5, dtype=torch.long)
@@ -226,4 +227,5 @@ def tiny_scripts() -> dict[str, bytes]:  # noqa: C901 - one small module after t
         "highlighter": script(Four(), ids, ids, ids, ids.int()),
         "question-answering": script(Answer(), ids, ids),
         "named": script(Named(), ids, ids),
+        "metrics": script_bytes(Bursts()),
     }

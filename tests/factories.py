@@ -146,6 +146,8 @@ def make_comparison(kind: ModelKind = ModelKind.DENSE, **over: Any) -> Compariso
         facts |= {"max_abs": 1e-7, "scale": 0.4, "cosine": 1.0, "norm": 1.0, "norm_reference": 1.0}
     elif kind in (ModelKind.SPARSE, ModelKind.SPARSE_TOKENIZER):
         facts |= {"max_abs": 1e-6, "scale": 2.0, "missing": 0, "extra": 0, "active": 20}
+    elif kind is ModelKind.METRICS_CORRELATION:
+        facts |= {"max_abs": 1e-7, "scale": 0.4, "same_answer": True}
     elif kind is ModelKind.HIGHLIGHTER:
         facts |= {"same_answer": True, "margin": 0.2}
     else:

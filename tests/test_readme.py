@@ -60,9 +60,7 @@ def test_every_error_says_what_to_do(cls):
 def test_the_kinds_and_formats_of_the_readme_are_those_of_the_code(readme):
     said = {kind: formats for kind, formats, _ in rows(section(readme, "Kinds"))}
     own = {kind.value: ", ".join(fmt.value for fmt in TRAITS[kind].formats) for kind in ModelKind}
-    refused = ModelKind.METRICS_CORRELATION.value  # plan says so; the table lists what can be released
-    assert refused not in said
-    assert said == {kind: formats for kind, formats in own.items() if kind != refused}
+    assert said == own
 
 
 def test_the_readme_lists_every_command_in_order(readme):

@@ -17,7 +17,7 @@ from release_tool.services.open_source import open_source
 
 def make_work(model: Path, work: Path, **request: Any) -> ReleasePlan:
     """Write plan.json, the snapshot and source.json."""
-    source = open_source(model, revision=None)
+    source = open_source(model, revision=None, trust_remote_code=request.get("trust_remote_code", False))
     pinned = source.pin()
     seen = detect(source.read, pinned.files)
     if "framework" in request:
@@ -34,6 +34,7 @@ def make_work(model: Path, work: Path, **request: Any) -> ReleasePlan:
             model=seen.model,
             kinds=seen.kinds,
             kind_reason=seen.reason,
+            remote_code=pinned.remote_code,
         ),
         tool_version="0",
     )

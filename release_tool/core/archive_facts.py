@@ -218,6 +218,8 @@ class ArchiveFacts:
 
 
 def _guess_script(script: TorchScriptFacts) -> ModelKind | None:
+    if script.returns == "List[Dict[str, Tensor]]":
+        return ModelKind.METRICS_CORRELATION
     if len(script.inputs) == 1:
         return ModelKind.DENSE if "sentence_embedding" in script.strings else ModelKind.SPARSE
     if len(script.inputs) == 4:

@@ -45,6 +45,10 @@ def model_faults(request: ReleaseRequest, source: SourceFacts) -> list[Fault]:
 def _file_faults(request: ReleaseRequest, facts: ModelFacts) -> list[Fault]:
     faults = []
     real = [kind for kind in request.kinds if kind is not ModelKind.METRICS_CORRELATION]
+    if len(real) < len(request.kinds) and facts.script_path is None:
+        faults.append(
+            Fault("MODEL", "is no TorchScript module alone", "metrics-correlation wants one .pt and no other model")
+        )
     if real and not facts.has_tokenizer_json and not facts.tokenizer_sources:
         faults.append(
             Fault(

@@ -83,7 +83,12 @@ def _model_config(
             # The translator reads its chunking options from all_config; the model's config.json has none to give.
             return {"model_type": "sentence_highlighting", "framework_type": "huggingface_transformers"}
         case ModelKind.METRICS_CORRELATION:
-            return {"model_type": "metrics_correlation"}
+            # Only model_type is kept; registered by name, and by address up to 3.0, the dense config's are demanded.
+            return {
+                "model_type": "metrics_correlation",
+                "embedding_dimension": 1,
+                "framework_type": "huggingface_transformers",
+            }
 
 
 def _dense(

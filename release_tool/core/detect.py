@@ -22,6 +22,7 @@ from release_tool.core.modeljson import (
 )
 from release_tool.core.modules import Layout, Pooling, Prompts, read_layout, read_pooling, read_prompts, read_splade
 from release_tool.core.plan import ModelFacts
+from release_tool.core.scripts import scripted_module
 from release_tool.core.weights import WeightFiles, weights_in
 
 if TYPE_CHECKING:
@@ -88,6 +89,14 @@ def detect(read: Reader, files: Sequence[PlannedFile], *, tags: Sequence[str] = 
     Raises:
         UnsupportedModel: a file of the model is not what it must be; the text names the file.
     """
+    script = scripted_module(file.path for file in files)
+    if script is not None:
+        size = next(file.size for file in files if file.path == script)
+        model = ModelFacts(
+            architecture=None, model_type=None, has_tokenizer_json=False, script_path=script, weight_bytes=size
+        )
+        reason = f"the TorchScript module {script} and no other model"
+        return Detection(model=model, kinds=(ModelKind.METRICS_CORRELATION,), reason=reason)
     seen = _look(read, files, tuple(tags))
     kinds, reason = _kind(seen)
     return Detection(model=_facts(seen, read, files), kinds=kinds, reason=reason)

@@ -68,6 +68,8 @@ class KindTraits:
     """Formats that ML Commons can serve for this kind, preferred first."""
     model_file: bool = True
     """False where the archive holds a tokenizer only."""
+    unit: str = "token"
+    """What the length of an input is counted in."""
 
 
 TRAITS: dict[ModelKind, KindTraits] = {
@@ -80,7 +82,9 @@ TRAITS: dict[ModelKind, KindTraits] = {
     ModelKind.CROSS_ENCODER: KindTraits(function_name="TEXT_SIMILARITY", formats=(Format.TORCH_SCRIPT, Format.ONNX)),
     ModelKind.QUESTION_ANSWERING: KindTraits(function_name="QUESTION_ANSWERING", formats=(Format.TORCH_SCRIPT,)),
     ModelKind.HIGHLIGHTER: KindTraits(function_name="QUESTION_ANSWERING", formats=(Format.TORCH_SCRIPT,)),
-    ModelKind.METRICS_CORRELATION: KindTraits(function_name="METRICS_CORRELATION", formats=(Format.TORCH_SCRIPT,)),
+    ModelKind.METRICS_CORRELATION: KindTraits(
+        function_name="METRICS_CORRELATION", formats=(Format.TORCH_SCRIPT,), unit="number"
+    ),
 }
 
 ASYMMETRIC_SINCE = "2.13"

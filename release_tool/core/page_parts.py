@@ -63,9 +63,14 @@ def settings(plan: ReleasePlan) -> tuple[Fact, ...]:
     """Return how the model will be served and what the graph was made for."""
     facts = [
         Fact(label="Made for OpenSearch", value=clip(", ".join(plan.target_versions), 200)),
-        Fact(label="Longest input", value=plural(plan.max_length, "token"), note="truncated beyond"),
-        Fact(label="Attention", value=clip(plan.attention, 40)),
     ]
+    model = plan.source.model
+    if model.script_path is not None:
+        facts.append(Fact(label="Program", value=clip(model.script_path, 120), note="TorchScript", mono=True))
+        facts.append(Fact(label="Made with", value=f"release-tool {clip(plan.tool_version, 40)}"))
+        return tuple(facts)
+    facts.append(Fact(label="Longest input", value=plural(plan.max_length, "token"), note="truncated beyond"))
+    facts.append(Fact(label="Attention", value=clip(plan.attention, 40)))
     if plan.pooling_mode is not None:
         facts.append(Fact(label="Pooling", value=plan.pooling_mode))
     if plan.normalize_result is not None:
@@ -74,7 +79,6 @@ def settings(plan: ReleasePlan) -> tuple[Fact, ...]:
         facts.append(Fact(label="Prune ratio", value=f"{plan.prune_ratio:g}"))
         facts.append(Fact(label="Activation", value=clip(plan.activation, 40)))
     facts.append(Fact(label="Framework", value=plan.framework))
-    model = plan.source.model
     facts.append(
         Fact(
             label="Architecture",
@@ -146,7 +150,13 @@ def tolerances(values: Tolerances, plan: ReleasePlan) -> tuple[Fact, ...]:
     if kinds & {"sparse", "sparse-tokenizer"}:
         rows.append(Fact(label="Same tokens above a weight of", value=number_text(values.sparse_threshold)))
         rows.append(Fact(label="Weight of a token", value=number_text(values.sparse_weight)))
-    if kinds & {"cross-encoder", "question-answering", "highlighter", "metrics-correlation"}:
+    if "metrics-correlation" in kinds:
+        note = (
+            "windows and suspected metrics must be the same, patterns within this, times their largest number above 1"
+        )
+        rows.append(Fact(label="Event, runtime ring", value=number_text(values.dense_runtime), note=note))
+        rows.append(Fact(label="Event, real node", value=number_text(values.dense_node), note=note))
+    if kinds & {"cross-encoder", "question-answering", "highlighter"}:
         rows.append(Fact(label="Logit", value=number_text(values.logit)))
     if "question-answering" in kinds:
         note = "the answer must be the same where the oracle's best beats its second by more"

@@ -10,12 +10,12 @@ import math
 from typing import TYPE_CHECKING
 
 from release_tool.core.bars import TokenBar, token_plot
-from release_tool.core.kinds import ModelKind
+from release_tool.core.kinds import TRAITS, ModelKind
 from release_tool.core.opensearch import stack_of
 from release_tool.core.page import SIGN, Fact, Level, Picture, ProofRow, ShapeRow
 from release_tool.core.plan import Tolerances
 from release_tool.core.plots import Point, Series, difference_plot
-from release_tool.core.proof import allowed, judge, limit_of
+from release_tool.core.proof import SCALED_KINDS, allowed, is_unsteady, judge, limit_of
 from release_tool.core.quantity import clip, number_text, plural, ratio_text
 
 if TYPE_CHECKING:
@@ -113,6 +113,10 @@ def whose(proof: Proof, targets: tuple[str, ...]) -> str:
 
 def _note(proof: Proof) -> str:
     words = [clip(proof.note, 500)] if proof.note else []
+    if unsteady := proof.unsteady():
+        count = plural(len(unsteady), "probe")
+        words.append(f"{count} not held against it, because rounding turns the source's own answer: ")
+        words[-1] += clip(", ".join(unsteady), 400) + "."
     if proof.not_asked:
         names = clip(", ".join(proof.not_asked), 200)
         words.append(f"Not asked, because this ring refuses them of every model: {names}.")
@@ -136,9 +140,11 @@ def _answers(proof: Proof) -> tuple[str, str, str, str]:
 
 def _worst(proof: Proof, tolerances: Tolerances) -> tuple[str, str, str, str]:
     limit = limit_of(proof.kind, proof.ring, tolerances)
-    if not proof.comparisons:
+    unsteady = set(proof.unsteady())
+    items = [item for item in proof.comparisons if item.probe not in unsteady]
+    if not items:
         return "nothing measured", number_text(limit), "", ""
-    item = max(proof.comparisons, key=lambda one: (_rank(difference(one, proof.kind)), one.probe))
+    item = max(items, key=lambda one: (_rank(difference(one, proof.kind)), one.probe))
     value = difference(item, proof.kind)
     if value is None:
         words = "refused" if item.error is not None else "not finite" if item.not_finite else "not measured"
@@ -175,7 +181,9 @@ def shape_rows(certificate: Certificate, rings: tuple[str, ...]) -> tuple[ShapeR
 def _cell(items: list[Comparison], kind: ModelKind) -> str:
     if not items:
         return "not run"
-    values = [difference(item, kind) for item in items]
+    values = [difference(item, kind) for item in items if not is_unsteady(item, kind)]
+    if not values:
+        return "rounding decides"
     measured = [value for value in values if value is not None]
     if len(measured) < len(values):
         answers = [item.same_answer for item in items if item.same_answer is not None]
@@ -197,7 +205,7 @@ def pictures(certificate: Certificate) -> tuple[Picture, ...]:
     if numbers:
         heading = f"{clip(artifact, 60)}: {MEASURED[kind]} of every probe"
         words = "Higher is worse; the dashed lines are what the plan allows. A cross marks a probe outside."
-        if kind is ModelKind.DENSE:
+        if kind in SCALED_KINDS:
             words += " Differences are divided by the reference's largest component where that is above 1."
         drawn.append(
             Picture(
@@ -226,7 +234,7 @@ MEASURED = {
     ModelKind.CROSS_ENCODER: "difference of the score",
     ModelKind.QUESTION_ANSWERING: "largest difference of a logit",
     ModelKind.HIGHLIGHTER: "largest difference",
-    ModelKind.METRICS_CORRELATION: "largest difference",
+    ModelKind.METRICS_CORRELATION: "largest difference of a pattern",
 }
 
 
@@ -239,9 +247,12 @@ def _series(proof: Proof, tolerances: Tolerances) -> Series:
     limit = limit_of(proof.kind, proof.ring, tolerances)
     points = []
     for item in proof.comparisons:
+        if is_unsteady(item, proof.kind):
+            continue
         value = difference(item, proof.kind)
         reason = judge(item, proof.kind, proof.ring, tolerances)
-        where = f"{clip(item.probe, 80)} ({clip(item.shape, 60)}, {plural(item.tokens, 'token')}), {proof.ring}"
+        length = plural(item.tokens, TRAITS[proof.kind].unit)
+        where = f"{clip(item.probe, 80)} ({clip(item.shape, 60)}, {length}), {proof.ring}"
         said = clip(reason[1], 300) if reason else f"{where}: {number_text(value or 0.0)}"
         points.append(
             Point(

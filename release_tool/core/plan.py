@@ -105,6 +105,8 @@ class ModelFacts:
     """Path of the token weights inside the model: an idf.json, or the safetensors of a SparseStaticEmbedding."""
     weights_format: str | None = None
     """``safetensors`` or ``pickle``; null without weights."""
+    script_path: str | None = None
+    """Metrics correlation: path of the TorchScript module, which is all the model there is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,7 +165,8 @@ class Tolerances:
     """Largest differences that still count as equal; recorded in the plan so that an approver sees them."""
 
     dense_runtime: float = 1e-5
-    """Times max(1, max|reference|): float32 rounding of one forward pass."""
+    """Times max(1, max|reference|): float32 rounding of one forward pass. Of metrics correlation, too: there of the
+    patterns."""
     dense_node: float = 1e-4
     """The same on the node, whose answers travel as JSON."""
     sparse_threshold: float = 1e-3

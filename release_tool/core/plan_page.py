@@ -25,9 +25,12 @@ def facts(plan: ReleasePlan) -> tuple[tuple[str, str], ...]:
         ("version", plan.request.version),
         ("kind", f"{' + '.join(plan.kinds)} ({_kind_origin(plan)})"),
         ("licence", _licence(plan)),
-        ("targets", f"OpenSearch {', '.join(plan.target_versions)} ({plan.attention} attention)"),
-        ("length", f"{plan.max_length} tokens"),
     ]
+    targets = f"OpenSearch {', '.join(plan.target_versions)}"
+    if model.script_path is not None:
+        rows += [("targets", targets), ("program", f"{model.script_path}, TorchScript")]
+    else:
+        rows += [("targets", f"{targets} ({plan.attention} attention)"), ("length", f"{plan.max_length} tokens")]
     if plan.pooling_mode is not None or model.pooling_words:
         words = plan.pooling_mode or " + ".join(model.pooling_words or ())
         rows.append(("pooling", f"{words}, {'normalised' if plan.normalize_result else 'not normalised'}"))

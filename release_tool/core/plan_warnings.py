@@ -36,6 +36,7 @@ def collect(
         *_lengths_and_types(source),
         *(_dense(request, source, targets) if dense else _not_dense(source)),
         *_sparse(request, source, targets, artifacts),
+        *_metrics(request),
     )
 
 
@@ -64,7 +65,9 @@ def _targets(
 
 
 def _trust(source: SourceFacts) -> Iterator[str]:
-    if source.remote_code:
+    if source.model.script_path is not None:
+        yield f"The TorchScript program {one_line(source.model.script_path)} of the model runs, digest in the plan."
+    elif source.remote_code:
         repositories = ", ".join(sorted({code.repo for code in source.remote_code}))
         yield f"Python code of the model runs: {len(source.remote_code)} files of {repositories}, digests in the plan."
     if source.model.weights_format == "pickle":
@@ -73,6 +76,8 @@ def _trust(source: SourceFacts) -> Iterator[str]:
 
 def _lengths_and_types(source: SourceFacts) -> Iterator[str]:
     facts = source.model
+    if facts.script_path is not None:
+        return
     if facts.own_max_length and facts.own_max_length > SERVER_MAX_LENGTH:
         yield f"The server cuts texts at {SERVER_MAX_LENGTH} tokens; the model itself takes {facts.own_max_length}."
     if facts.max_length is None:
@@ -122,4 +127,13 @@ def _sparse(
         yield (
             f"Sparse ONNX was measured on OpenSearch {', '.join(SPARSE_ONNX_MEASURED)}; "
             f"that {', '.join(unmeasured)} serves it follows from the code only."
+        )
+
+
+def _metrics(request: ReleaseRequest) -> Iterator[str]:
+    if ModelKind.METRICS_CORRELATION in request.kinds:
+        yield (
+            "Only clusters with plugins.ml_commons.enable_inhouse_python_model execute metrics correlation, and a "
+            "cluster has one such model: without a registered one the server takes its own built-in version, and "
+            "registering this one replaces another."
         )

@@ -111,12 +111,18 @@ def _decide(request: ReleaseRequest, source: SourceFacts) -> _Decisions:
     return _Decisions(
         kinds=request.kinds,
         targets=targets,
-        prefix=default_prefix(source.model_id) if request.prefix is None else request.prefix,
+        prefix=_default_prefix(request, source) if request.prefix is None else request.prefix,
         name=default_name(source.model_id) if request.name is None else request.name,
         pooling=pooling,
         normalize=normalize,
         server_pools=pooling_obstacle(facts, pooling, normalize=normalize, targets=targets),
     )
+
+
+def _default_prefix(request: ReleaseRequest, source: SourceFacts) -> str:
+    """Return the organisation; none for metrics correlation: the catalogue's own is amazon/metrics_correlation."""
+    alone = ModelKind.METRICS_CORRELATION in request.kinds
+    return "" if alone else default_prefix(source.model_id)
 
 
 def _name_faults(decided: _Decisions) -> list[Fault]:

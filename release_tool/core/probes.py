@@ -1,4 +1,4 @@
-"""The probes: the texts and pairs of texts that every archive answers in every ring.
+"""The probes: the texts, pairs of texts and time series that every archive answers in every ring.
 
 A probe set is a file of this project (``data/probes.json``) or of a user (``--probes FILE``). Both are read
 by the same strict rules; the sha256 of the file's bytes stands in every proof: it says what was measured on.
@@ -18,9 +18,12 @@ from release_tool.errors import UsageError
 MAX_PROBES = 10_000
 MAX_TEXT_CHARACTERS = 100_000
 """Characters: far beyond 512 tokens of any tokenizer, small enough that a set stays quick to tokenise."""
+MAX_SERIES_NUMBERS = 100_000
+"""Numbers of one probe, all its metrics together."""
 
 TEXT_KINDS = frozenset({ModelKind.DENSE, ModelKind.SPARSE, ModelKind.SPARSE_TOKENIZER})
 PAIR_KINDS = frozenset({ModelKind.CROSS_ENCODER, ModelKind.QUESTION_ANSWERING, ModelKind.HIGHLIGHTER})
+SERIES_KINDS = frozenset({ModelKind.METRICS_CORRELATION})
 
 
 class Role(StrEnum):
@@ -32,18 +35,20 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Probe:
-    """One text, or one pair of texts."""
+    """One text, one pair of texts, or the time series of some metrics."""
 
     id: str
     """Unique in the set, such as ``len-512``; letters, digits, ``-``, ``_`` and ``.``."""
     shape: str
     """What the probe is there for; proofs and plots group by it."""
-    text: str
-    """The text; of a pair the query or question."""
+    text: str = ""
+    """The text; of a pair the query or question; empty for series."""
     second: str | None = None
     """Of a pair the document or context; null for a single text."""
     role: Role | None = None
     """Of a single text; null for a pair."""
+    series: tuple[tuple[float, ...], ...] | None = None
+    """One row a metric, all of one length; null but for metrics correlation."""
 
     @property
     def first(self) -> str:
@@ -58,6 +63,7 @@ class ProbeSet:
     texts: tuple[Probe, ...]
     pairs: tuple[Probe, ...]
     sha256: str
+    series: tuple[Probe, ...] = ()
 
     def for_kind(self, kind: ModelKind) -> tuple[Probe, ...]:
         """Return the probes that a kind of model answers, in the order of all arrays of answers.
@@ -72,7 +78,7 @@ class ProbeSet:
         elif kind in PAIR_KINDS:
             chosen, name = self.pairs, "pairs"
         else:
-            raise UsageError(f"There are no probes for models of kind {kind.value}.")
+            chosen, name = self.series, "series"
         if not chosen:
             raise UsageError(
                 f"The probe set has no {name} for models of kind {kind.value}.",
@@ -107,12 +113,21 @@ class _Pair:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class _Series:
+    id: str
+    shape: str
+    metrics: tuple[tuple[float, ...], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _ProbeFile:
     SCHEMA: ClassVar[str] = "release-tool/probes@1"
 
     schema: str
     texts: tuple[_Text, ...]
     pairs: tuple[_Pair, ...]
+    series: tuple[_Series, ...] | None = None
+    """May be left out: a set of texts needs none."""
 
 
 def parse(data: bytes, name: str = "probes.json") -> ProbeSet:
@@ -128,21 +143,23 @@ def parse(data: bytes, name: str = "probes.json") -> ProbeSet:
         raise UsageError(
             f"{name} is not a probe set: {fault}",
             hint=f'--probes wants {{"schema": "{_ProbeFile.SCHEMA}", '
-            '"texts": [{"id", "shape", "role", "text"}], "pairs": [{"id", "shape", "first", "second"}]}.',
+            '"texts": [{"id", "shape", "role", "text"}], "pairs": [{"id", "shape", "first", "second"}], '
+            '"series": [{"id", "shape", "metrics": [[numbers], ...]}]}.',
         ) from fault
     return ProbeSet(
         texts=tuple(Probe(id=item.id, shape=item.shape, text=item.text, role=item.role) for item in file.texts),
         pairs=tuple(Probe(id=item.id, shape=item.shape, text=item.first, second=item.second) for item in file.pairs),
         sha256=sha256_bytes(data),
+        series=tuple(Probe(id=item.id, shape=item.shape, series=item.metrics) for item in file.series or ()),
     )
 
 
 def _check(file: _ProbeFile) -> None:
     if file.schema != _ProbeFile.SCHEMA:
         raise DocumentFault(f"$.schema: {file.schema!r} is not {_ProbeFile.SCHEMA}")
-    if len(file.texts) + len(file.pairs) > MAX_PROBES:
+    every: tuple[_Text | _Pair | _Series, ...] = (*file.texts, *file.pairs, *(file.series or ()))
+    if len(every) > MAX_PROBES:
         raise DocumentFault(f"more than {MAX_PROBES} probes")
-    every: tuple[_Text | _Pair, ...] = (*file.texts, *file.pairs)
     seen: set[str] = set()
     for item in every:
         _check_word("id", item.id)
@@ -150,8 +167,19 @@ def _check(file: _ProbeFile) -> None:
         if item.id in seen:
             raise DocumentFault(f"the id {item.id!r} is given twice")
         seen.add(item.id)
+        if isinstance(item, _Series):
+            _check_series(item)
+            continue
         for text in (item.text,) if isinstance(item, _Text) else (item.first, item.second):
             _check_text(item.id, text)
+
+
+def _check_series(item: _Series) -> None:
+    lengths = {len(row) for row in item.metrics}
+    if len(lengths) != 1 or lengths == {0}:
+        raise DocumentFault(f"the metrics of probe {item.id!r} are not series of one length")
+    if sum(len(row) for row in item.metrics) > MAX_SERIES_NUMBERS:
+        raise DocumentFault(f"probe {item.id!r} has more than {MAX_SERIES_NUMBERS} numbers")
 
 
 def _check_word(field: str, value: str) -> None:

@@ -12,11 +12,14 @@ import math
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from release_tool.core.kinds import ModelKind
+from release_tool.core.kinds import TRAITS, ModelKind
 from release_tool.core.plan import Tolerances
 
 SPARSE_KINDS = frozenset({ModelKind.SPARSE, ModelKind.SPARSE_TOKENIZER})
-ANSWER_KINDS = frozenset({ModelKind.QUESTION_ANSWERING, ModelKind.HIGHLIGHTER})
+ANSWER_KINDS = frozenset({ModelKind.QUESTION_ANSWERING, ModelKind.HIGHLIGHTER, ModelKind.METRICS_CORRELATION})
+OTHER = {ModelKind.HIGHLIGHTER: "other sentences", ModelKind.METRICS_CORRELATION: "other events"}
+SCALED_KINDS = frozenset({ModelKind.DENSE, ModelKind.METRICS_CORRELATION})
+"""Kinds whose tolerance grows with max|reference| above 1."""
 
 RUNTIME = "runtime"
 NODE = "node"
@@ -38,7 +41,7 @@ class Comparison:
     max_abs: float | None = None
     """Largest absolute difference of a component, a logit or a weight."""
     scale: float | None = None
-    """max|reference|, which the dense tolerance is multiplied with when it is above 1."""
+    """max|reference|, which the tolerance of dense and metrics correlation is multiplied with when it is above 1."""
     cosine: float | None = None
     missing: int | None = None
     """Sparse: tokens above the threshold that the oracle has and the archive has not."""
@@ -47,11 +50,13 @@ class Comparison:
     active: int | None = None
     """Sparse: tokens of the oracle's answer."""
     same_answer: bool | None = None
-    """Question answering and highlighter: whether the answers are the same."""
+    """Question answering and highlighter: whether the answers are the same; metrics correlation: whether the events
+    have the same windows and suspected metrics."""
     margin: float | None = None
     """How far the oracle's answer is from being another one. Question answering: best minus second best
     logit, the smaller of start and end; highlighter: least distance of a probability to the decision that it
-    would turn."""
+    would turn; metrics correlation, in another libtorch than the oracle's: 0 where rounding the input turns it,
+    else 1."""
     not_finite: int = 0
     """NaN and infinite numbers in the archive's answer."""
     error: str | None = None
@@ -99,9 +104,17 @@ class Proof:
 
     def failures(self, tolerances: Tolerances) -> tuple[str, ...]:
         """Return one line for each probe outside the tolerances, worst first; empty means equal."""
-        return tuple(line for _, line in self.ranked(tolerances)) or (
-            () if self.comparisons else ("no probe was answered",)
-        )
+        lines = tuple(line for _, line in self.ranked(tolerances))
+        if not self.comparisons:
+            return ("no probe was answered",)
+        unsteady = len(self.unsteady())
+        if unsteady * 2 > len(self.comparisons):
+            lines += (f"the source's own answer to {unsteady} of {len(self.comparisons)} probes hangs on rounding",)
+        return lines
+
+    def unsteady(self) -> tuple[str, ...]:
+        """Return the ids of the probes that say nothing: see ``is_unsteady``."""
+        return tuple(item.probe for item in self.comparisons if is_unsteady(item, self.kind))
 
     def ranked(self, tolerances: Tolerances) -> tuple[tuple[Comparison, str], ...]:
         """Return (comparison, why it fails), worst first; equally bad ones by their text."""
@@ -119,19 +132,25 @@ class Proof:
         return max(measured, key=lambda item: _badness(item.max_abs or 0.0), default=None)
 
 
+def is_unsteady(item: Comparison, kind: ModelKind) -> bool:
+    """Tell whether the source's own events are others when its input is rounded: nothing follows for the archive."""
+    return kind is ModelKind.METRICS_CORRELATION and item.margin == 0 and item.error is None
+
+
 def judge(item: Comparison, kind: ModelKind, ring: str, tolerances: Tolerances) -> tuple[float, str] | None:
     """Return (how bad, why) when one comparison is outside the tolerances, None when it is inside.
 
     How bad: the difference in units of its tolerance; infinite where nothing can be compared.
     """
-    where = f"probe {item.probe} ({item.shape}, {item.tokens} tokens)"
+    unit = f"{TRAITS[kind].unit}s"
+    where = f"probe {item.probe} ({item.shape}, {item.tokens} {unit})"
     broken = _broken(item, kind)
     if broken is not None:
         return math.inf, f"{where}: {broken}"
     reasons: list[tuple[float, str]] = []
     if item.tokens_reference is not None and item.tokens_reference != item.tokens:
         # Fixed padding or another truncation: the input is not the model's, whatever the numbers say.
-        reasons.append((1.0, f"the archive reads {item.tokens} tokens, the source {item.tokens_reference}"))
+        reasons.append((1.0, f"the archive reads {item.tokens} {unit}, the source {item.tokens_reference}"))
     if item.missing or item.extra:
         missing, extra = item.missing or 0, item.extra or 0
         found = f"{missing} tokens missing and {extra} extra above {tolerances.sparse_threshold:g}"
@@ -162,6 +181,8 @@ def _broken(item: Comparison, kind: ModelKind) -> str | None:
         measured = None
     elif kind is ModelKind.QUESTION_ANSWERING and item.max_abs is None:
         measured = item.same_answer
+    elif kind is ModelKind.METRICS_CORRELATION:
+        measured = item.same_answer if is_unsteady(item, kind) or item.same_answer is None else item.max_abs
     return "nothing was measured" if measured is None else None
 
 
@@ -173,7 +194,7 @@ def _answer(item: Comparison, kind: ModelKind, tolerances: Tolerances) -> list[t
     # "not <=" and not ">": a NaN margin must fail.
     if item.margin is not None and item.margin <= limit:
         return []
-    what = "other sentences" if highlighter else "another answer"
+    what = OTHER.get(kind, "another answer")
     said = "is not known" if item.margin is None else f"is {item.margin:.3g}"
     bad = 1.0 if item.margin is None else _badness(_ratio(item.margin, limit))
     return [(bad, f"{what} than the source's, whose margin {said} (allowed where it is at most {limit:g})")]
@@ -198,16 +219,16 @@ def _badness(value: float) -> float:
 
 
 def allowed(item: Comparison, kind: ModelKind, ring: str, tolerances: Tolerances) -> float:
-    """Return the largest difference allowed here; for dense it grows with max|reference| above 1."""
+    """Return the largest difference allowed here; for some kinds it grows with max|reference| above 1."""
     limit = limit_of(kind, ring, tolerances)
-    if kind is ModelKind.DENSE and item.scale is not None and math.isfinite(item.scale):
+    if kind in SCALED_KINDS and item.scale is not None and math.isfinite(item.scale):
         return limit * max(1.0, item.scale)
     return limit
 
 
 def limit_of(kind: ModelKind, ring: str, tolerances: Tolerances) -> float:
     """Return the largest absolute difference allowed for a kind in a ring, at max|reference| ≤ 1."""
-    if kind is ModelKind.DENSE:
+    if kind in SCALED_KINDS:
         return tolerances.dense_node if ring == NODE else tolerances.dense_runtime
     if kind in SPARSE_KINDS:
         return tolerances.sparse_weight

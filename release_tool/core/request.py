@@ -113,8 +113,6 @@ def _folder_id_faults(request: ReleaseRequest, *, is_folder: bool) -> list[Fault
 def _kind_faults(request: ReleaseRequest) -> list[Fault]:
     faults = []
     kinds = set(request.kinds)
-    if ModelKind.METRICS_CORRELATION in kinds:
-        faults.append(Fault("--kind", "metrics-correlation can't be released yet", "nothing here traces or proves it"))
     if len(kinds) > 1 and kinds != TOGETHER:
         faults.append(
             Fault("--kind", "these kinds can't be released together", "only sparse with sparse-tokenizer can")

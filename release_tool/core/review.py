@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, ClassVar
 from release_tool.core.bundle import FileDigest, bundle_name
 from release_tool.core.certificate import certificate_name
 from release_tool.core.digest import sha256_bytes
-from release_tool.core.probes import PAIR_KINDS, TEXT_KINDS
 from release_tool.core.proof import RUNTIME
 from release_tool.core.quantity import plural
 
@@ -153,7 +152,7 @@ def _certificate_blockers(certificate: Certificate, shipped: ProbeSet) -> list[s
 
 def unanswered(proof: Proof, shipped: ProbeSet) -> tuple[str, ...]:
     """Return the ids of shipped probes that a proof lacks; empty where it was measured on another set."""
-    if proof.probes_sha256 != shipped.sha256 or proof.kind not in TEXT_KINDS | PAIR_KINDS:
+    if proof.probes_sha256 != shipped.sha256:
         return ()
     wanted = {probe.id for probe in shipped.for_kind(proof.kind)}
     return tuple(sorted(wanted - {item.probe for item in proof.comparisons} - set(proof.not_asked or ())))

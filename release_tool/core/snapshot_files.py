@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from release_tool.core.code_references import check_own, code_repositories
 from release_tool.core.plan import PlannedFile
+from release_tool.core.scripts import scripted_module
 from release_tool.errors import UnsafeModel, UnsupportedModel
 
 if TYPE_CHECKING:
@@ -77,12 +78,15 @@ def select(
         trust_remote_code: take Python files when the configuration asks for code.
 
     Raises:
-        UnsafeModel: pickle weights or remote code without the flag, or a path that leaves the folder.
+        UnsafeModel: pickle weights, remote code or TorchScript without the flag, or a path that leaves the folder.
         UnsupportedModel: nothing that can be loaded, or weights or code that the model names are missing.
     """
     listed = {file.path: file for file in files if not is_ignored(file.path)}
     for path in listed:
         check_path(path)
+    script = scripted_module(listed)
+    if script is not None:
+        return _scripted(listed, script, model_id, trust_remote_code=trust_remote_code)
     folders = _module_folders(listed, read)
     taken = {path for path in listed if dirname(path) in (*folders, "") and _is_small(basename(path))}
     taken |= _weights(listed, folders, read, allow_pickle=allow_pickle)
@@ -102,6 +106,17 @@ def select(
         own_code=own_code,
         code_repositories=code_repositories(references, model_id),
     )
+
+
+def _scripted(listed: dict[str, PlannedFile], script: str, model_id: str, *, trust_remote_code: bool) -> Selection:
+    """Return the selection of a TorchScript module: a program, whatever its format's unpickler refuses."""
+    if not trust_remote_code:
+        raise UnsafeModel(
+            f"{model_id} is a TorchScript module, {script}: a program that runs here and on the server.",
+            hint="If you trust who made it, say so with --trust-remote-code.",
+        )
+    taken = {script, *(path for path in listed if "/" not in path and _is_small(path))}
+    return Selection(files=tuple(listed[path] for path in sorted(taken)), own_code=(listed[script],))
 
 
 def is_ignored(path: str) -> bool:
@@ -242,7 +257,7 @@ def _check_loadable(listed: dict[str, PlannedFile]) -> None:
     if strange:
         raise UnsupportedModel(
             f"The model has no weights that transformers loads by name, only {_named(strange)}.",
-            hint="Expected model.safetensors, or model.safetensors.index.json and its parts.",
+            hint="Expected model.safetensors or its parts; for metrics correlation one .pt and no other model.",
         )
     if not TOKENIZER_FILES & {basename(path) for path in listed}:
         raise UnsupportedModel(

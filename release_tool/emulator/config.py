@@ -23,7 +23,9 @@ KINDS = {
     "SPARSE_TOKENIZE": "sparse-tokenizer",
     "TEXT_SIMILARITY": "cross-encoder",
     "QUESTION_ANSWERING": "question-answering",
+    "METRICS_CORRELATION": "metrics-correlation",
 }
+FORMATS = {"METRICS_CORRELATION": ("TORCH_SCRIPT",)}
 HIGHLIGHTING = "sentence_highlighting"
 
 
@@ -77,8 +79,8 @@ def read_config(path: Path, server: tuple[int, ...]) -> ServedConfig:
     model_format = str(data.get("model_format") or "").upper()
     if not model_format:
         raise Refused("model format is null")
-    if model_format not in {"TORCH_SCRIPT", "ONNX"}:
-        raise Refused("Wrong model format")
+    if model_format not in FORMATS.get(function, ("TORCH_SCRIPT", "ONNX")):
+        raise Refused("unsupported engine" if model_format == "ONNX" else "Wrong model format")
     model = data.get("model_config")
     if model is None:
         if function not in WITHOUT_CONFIG:

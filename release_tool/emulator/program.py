@@ -60,6 +60,14 @@ def serve(request: dict[str, Any], report: dict[str, Any]) -> None:
     archive = Archive(Path(request["archive"]), config.function, config.model_format)
     try:
         probes = request["probes"]
+        if config.kind == "metrics-correlation":
+            from .events import EventCollector
+
+            events = EventCollector(config, probes, server)
+            module = load(archive, config, Path(request["scratch"]))
+            events.run(module, tell)
+            finish(request, report, events, module)
+            return
         if request["stage"] == "infer":
             prepared = Prepared.load(Path(request["prepared"]))
         else:

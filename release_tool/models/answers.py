@@ -32,9 +32,12 @@ REQUIRED: dict[ModelKind, tuple[str, ...]] = {
     ModelKind.CROSS_ENCODER: ("logit",),
     ModelKind.QUESTION_ANSWERING: ("indptr", "start", "end", "margin"),
     ModelKind.HIGHLIGHTER: ("indptr", "selected", "probability_indptr", "probability", "margin"),
+    ModelKind.METRICS_CORRELATION: ("indptr", "sizes", "window", "pattern", "suspected", "margin"),
 }
 """Arrays of each kind beside ``tokens`` [n], ``input_indptr`` [n+1] and ``input_ids``, which all kinds
-have."""
+have (metrics correlation empty). Metrics correlation: ``indptr`` counts events, ``sizes`` [events, 3] says how many
+numbers of the flat ``window``, ``pattern`` and ``suspected`` belong to each; ``margin`` is 0 where the source's own
+answer is another one when its input is rounded, else 1."""
 
 COMMON = ("tokens", "input_indptr", "input_ids")
 

@@ -47,6 +47,8 @@ class Rules:
 
     tolerances: Tolerances = field(default_factory=Tolerances)
     prune_ratio: float = 0.0
+    other_library: bool = False
+    """Whether another libtorch answered than the oracle's, whose last bits are its own."""
 
 
 def compare(
@@ -225,6 +227,46 @@ def _finite(value: Any) -> float | None:
     return number if math.isfinite(number) else None
 
 
+def _events(reference: Answers, measured: Measured, row: int, rules: Rules) -> dict[str, Any]:
+    mine, theirs = (_events_of(arrays, row) for arrays in (measured.arrays, reference.arrays))
+    facts = differences(*(np.concatenate([np.zeros(0), *(event[1] for event in side)]) for side in (mine, theirs)))
+    facts["same_answer"] = len(mine) == len(theirs) and all(
+        same_event(*pair) for pair in zip(mine, theirs, strict=True)
+    )
+    facts["not_finite"] += int(sum(np.sum(~np.isfinite(event[0])) for event in mine))
+    if not rules.other_library:
+        return facts
+    facts["margin"] = _finite(reference.arrays["margin"][row])
+    # Where the source's own answer hangs on the last bit, a difference in numbers says nothing.
+    return {key: facts[key] for key in UNSTEADY} if facts["margin"] == 0 else facts
+
+
+UNSTEADY = ("same_answer", "margin", "not_finite", "not_finite_reference")
+
+
+Event = tuple[np.ndarray, ...]
+"""Window, pattern, suspected metrics."""
+
+
+def same_event(mine: Event, theirs: Event) -> bool:
+    """Tell whether two events have one window and the same suspected metrics."""
+    if mine[0].shape != theirs[0].shape or set(mine[2].tolist()) != set(theirs[2].tolist()):
+        return False
+    return bool(np.allclose(mine[0], theirs[0], rtol=EDGE, atol=EDGE))
+
+
+def _events_of(arrays: Mapping[str, np.ndarray], row: int) -> list[Event]:
+    """Return the events of a probe."""
+    ends = np.cumsum(np.vstack([np.zeros((1, 3), np.int64), arrays["sizes"]]), axis=0)
+    return [
+        tuple(
+            arrays[name][ends[event, place] : ends[event + 1, place]]
+            for place, name in enumerate(("window", "pattern", "suspected"))
+        )
+        for event in range(int(arrays["indptr"][row]), int(arrays["indptr"][row + 1]))
+    ]
+
+
 ROWS: dict[ModelKind, Callable[[Answers, Measured, int, Rules], dict[str, Any]]] = {
     ModelKind.DENSE: _dense,
     ModelKind.SPARSE: _sparse,
@@ -232,4 +274,5 @@ ROWS: dict[ModelKind, Callable[[Answers, Measured, int, Rules], dict[str, Any]]]
     ModelKind.CROSS_ENCODER: _logit,
     ModelKind.QUESTION_ANSWERING: _question_answering,
     ModelKind.HIGHLIGHTER: _highlighter,
+    ModelKind.METRICS_CORRELATION: _events,
 }

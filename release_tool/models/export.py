@@ -27,6 +27,7 @@ from release_tool.models.archive import archive_blob
 from release_tool.models.exporters import ModelFile, model_file
 from release_tool.models.loading import Loaded, check_vocabulary, load, read_json
 from release_tool.models.pinned_code import pinned_code
+from release_tool.models.scripted import script_file
 from release_tool.models.token_weights import tokenizer_folder
 from release_tool.models.tokenizer_json import build
 from release_tool.models.torchscript import Weights
@@ -65,6 +66,10 @@ class Export:
 
     def artifact(self, artifact: PlannedArtifact) -> Bundle:
         """Make one archive and return its bundle."""
+        if artifact.kind is ModelKind.METRICS_CORRELATION:
+            script = script_file(self.plan, self.snapshot, self.weights)
+            blob, notes = archive_blob(self.plan, artifact, script, None, self.snapshot, self.work.folder)
+            return self._write(artifact, blob, script, self.snapshot, notes)
         folder = tokenizer_folder(self.plan, artifact.kind, self.snapshot)
         tokenizer = build(folder, max_length=self.plan.max_length, target_versions=self.plan.target_versions)
         warnings = list(tokenizer.warnings)
@@ -143,7 +148,7 @@ class Export:
             return ExportFacts(versions=versions, attention=None)
         return ExportFacts(
             versions=versions,
-            attention=made.attention,
+            attention=made.attention or None,
             opset=made.opset,
             ir_version=made.ir_version,
             inputs=made.inputs,

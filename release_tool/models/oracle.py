@@ -39,6 +39,7 @@ ORACLES: dict[ModelKind, tuple[str, str, str]] = {
     ModelKind.CROSS_ENCODER: ("release_tool.models.oracle_pairs", "answer_cross_encoder", "sentence_transformers"),
     ModelKind.QUESTION_ANSWERING: ("release_tool.models.oracle_pairs", "answer_question_answering", "transformers"),
     ModelKind.HIGHLIGHTER: ("release_tool.models.oracle_highlighter", "answer", "transformers"),
+    ModelKind.METRICS_CORRELATION: ("release_tool.models.oracle_metrics", "answer", "torch"),
 }
 """Kind → module and function that answer, and the library whose answers they are."""
 

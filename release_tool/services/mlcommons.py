@@ -228,9 +228,16 @@ class Client:
             RemoteFailed: the model refused the input.
             Unreachable: no answer.
         """
-        reply = self.request("POST", f"{ML}/models/{model_id}/_predict", body)
+        return self._results("predict", f"{ML}/models/{model_id}/_predict", body)
+
+    def execute(self, function: str, body: Mapping[str, Any]) -> Any:
+        """Ask an algorithm that is called by its name, with the model it has; as ``predict``."""
+        return self._results("execute", f"{ML}/_execute/{function}", body)
+
+    def _results(self, what: str, path: str, body: Mapping[str, Any]) -> Any:
+        reply = self.request("POST", path, body)
         if not isinstance(reply.get("inference_results"), list):
-            raise RemoteFailed(f"The reply to predict holds no results: {words_of(reply)}")
+            raise RemoteFailed(f"The reply to {what} holds no results: {words_of(reply)}")
         return reply["inference_results"]
 
     def remove(self, model_id: str, *, timeout: float = 60.0) -> None:

@@ -49,6 +49,8 @@ cluster.routing.allocation.disk.threshold_enabled: false
 plugins.ml_commons.only_run_on_ml_node: false
 plugins.ml_commons.allow_registering_model_via_url: true
 plugins.ml_commons.allow_registering_model_via_local_file: true
+# Metrics correlation is executed only where this is on.
+plugins.ml_commons.enable_inhouse_python_model: true
 # Archives come from this machine and from nowhere else.
 plugins.ml_commons.trusted_url_regex: '^http://127\\.0\\.0\\.1:[0-9]+/'
 plugins.ml_commons.model_access_control_enabled: false

@@ -106,6 +106,27 @@ def _read_highlights(outputs: Outputs, ids: tuple[str, ...]) -> Read:
     return {"indptr": _indptr(rows), "selected": selected}, (), errors
 
 
+def _read_events(outputs: Sequence[Any], ids: tuple[str, ...]) -> Read:
+    import numpy as np
+
+    fields = {"event_window": np.float32, "event_pattern": np.float32, "suspected_metrics": np.int64}
+    rows: list[list[list[np.ndarray]]] = []
+    errors: dict[str, str] = {}
+    for probe, output in zip(ids, outputs, strict=True):
+        try:
+            rows.append([[np.array(event[name], dtype) for name, dtype in fields.items()] for event in output or ()])
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            rows.append([])
+            errors[probe] = f"the reply holds no whole event: {error}"
+    events = [event for row in rows for event in row]
+    arrays = {
+        name: np.concatenate([np.zeros(0, dtype), *(event[place] for event in events)])
+        for place, (name, dtype) in enumerate(zip(("window", "pattern", "suspected"), fields.values(), strict=True))
+    }
+    sizes = np.array([[part.size for part in event] for event in events], np.int64).reshape(-1, len(fields))
+    return {"indptr": _indptr(rows), "sizes": sizes, **arrays}, (), errors
+
+
 READERS: dict[ModelKind, Callable[[Outputs, tuple[str, ...]], Read]] = {
     ModelKind.DENSE: _read_dense,
     ModelKind.SPARSE: _read_sparse,
@@ -113,5 +134,6 @@ READERS: dict[ModelKind, Callable[[Outputs, tuple[str, ...]], Read]] = {
     ModelKind.CROSS_ENCODER: _read_logit,
     ModelKind.QUESTION_ANSWERING: _read_answers,
     ModelKind.HIGHLIGHTER: _read_highlights,
+    ModelKind.METRICS_CORRELATION: _read_events,
 }
 """How the outputs of each kind become arrays; a kind that is not here is not asked by predict."""

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from release_tool.core.kinds import ModelKind
+from release_tool.core.kinds import TRAITS, ModelKind
 from release_tool.errors import RemoteFailed, ServiceUnable, Unreachable, UsageError
 from release_tool.services.archive_server import serve_file
 from release_tool.services.node_process import last_words
@@ -35,8 +35,9 @@ if TYPE_CHECKING:
 PARALLEL = 2
 """Requests at once. The server runs each model on one thread a request."""
 
-ONE_AT_A_TIME = frozenset({ModelKind.QUESTION_ANSWERING, ModelKind.HIGHLIGHTER})
-"""ML Commons' question answering translators keep the tokens of a request in a field: not safe for two at once."""
+ONE_AT_A_TIME = frozenset({ModelKind.QUESTION_ANSWERING, ModelKind.HIGHLIGHTER, ModelKind.METRICS_CORRELATION})
+"""ML Commons' question answering translators keep the tokens of a request in a field, and a metrics correlation model
+may keep its own state in one: not safe for two at once."""
 
 MAX_ERROR_CHARACTERS = 300
 
@@ -152,12 +153,15 @@ def _own_versions(client: Client) -> dict[str, str]:
 def _ask_all(
     client: Client, model_id: str, probes: Sequence[Probe], kind: ModelKind, *, config: Config, console: Console
 ) -> list[Any]:
-    """Return a reply for each probe: the output tensor, or a string where the node refused."""
+    """Return a reply for each probe: the output tensor or list of events, or a string where the node refused."""
     asymmetric = bool({"query_prefix", "passage_prefix"} & set(config.get("model_config") or {}))
     with console.progress("Ask the node", len(probes), "probes") as bar:
 
         def ask(probe: Probe) -> Any:
             try:
+                if probe.series is not None:
+                    # The server has one model of this function, the one that was deployed last.
+                    return client.execute(TRAITS[kind].function_name, {"metrics": probe.series})
                 return _tensor(client.predict(model_id, request_of(probe, kind, asymmetric=asymmetric)), kind)
             except RemoteFailed as error:
                 return str(error)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from release_tool.core.diagnosis import diagnose
 from release_tool.core.kinds import ModelKind
-from release_tool.core.proof import LEGACY, Proof, allowed, proof_name
+from release_tool.core.proof import LEGACY, RUNTIME, Proof, allowed, proof_name
 from release_tool.errors import ReleaseError, RemoteFailed, ValidationFailed
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def prove(target: Target, ring: str, answered: Answered, reference: Reference) -
     """Compare what a ring answered with the oracle's answers and return the proof."""
     from release_tool.models.compare import Rules, compare
 
-    rules = Rules(tolerances=target.plan.tolerances, prune_ratio=target.plan.prune_ratio)
+    rules = Rules(tolerances=target.plan.tolerances, prune_ratio=target.plan.prune_ratio, other_library=ring != RUNTIME)
     found = compare(target.rows, reference.answers, answered.measured, rules)
     skipped = set(answered.not_asked)
     return Proof(

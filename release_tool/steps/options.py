@@ -70,7 +70,7 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     ),
     click.option("--accept-licence", metavar="ID", help="A licence that you accept for this release; recorded."),
     click.option("--allow-pickle", is_flag=True, default=None, help="Take pickle weights, which can run code."),
-    click.option("--trust-remote-code", is_flag=True, default=None, help="Run Python code that the model brings."),
+    click.option("--trust-remote-code", is_flag=True, default=None, help="Run the model's own Python or TorchScript."),
     click.option(
         "--event",
         type=Named(exists=True, dir_okay=False, path_type=Path),

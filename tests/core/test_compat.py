@@ -37,8 +37,11 @@ SCRIPT_KINDS = {
     "cross-encoder": "TEXT_SIMILARITY",
     "question-answering": "QUESTION_ANSWERING",
     "highlighter": "QUESTION_ANSWERING",
+    "metrics": "METRICS_CORRELATION",
 }
 PAIR_CONFIG = {"model_type": "bert", "embedding_dimension": 1, "framework_type": "huggingface_transformers"}
+
+METRICS = {"function_name": "METRICS_CORRELATION", "model_config": PAIR_CONFIG}
 
 
 @pytest.fixture(scope="session")
@@ -181,6 +184,7 @@ CASES = [
     Case("packing", UNKNOWN, method=zipfile.ZIP_BZIP2),
     Case("no-tokenizer", files={"tokenizer.json": None}, says="There is no tokenizer.json"),
     Case("no-tokenizer", files={"tokenizer.json": None, "t/tokenizer.json": tokenizer()}, says="only t/tokenizer.json"),
+    Case("no-tokenizer", kind="metrics", files={"tokenizer.json": None}, says="its content does not matter"),
     Case("unreadable-tokenizer", files={"tokenizer.json": b"{"}),
     Case("denied-file", on="3.8", files={"lib/x.so": b""}),
     Case("denied-file", WARNING, on="3.7", files={"lib/x.so": b""}),
@@ -256,7 +260,13 @@ CASES = [
          files=script("dense", {".py": lambda d: d.replace(b"def forward", b"def other")})),
     Case("torch-output-key", WARNING, kind="dense", files=script("other-key")),
     Case("torch-output-key", WARNING, kind="sparse", files=script("other-key")),
+    Case("torch-signature", kind="metrics", files=script("dense")),
     Case("torch-returns", kind="question-answering", files=script("named")),
+    Case("torch-returns", kind="metrics", files=script("one"), says="three at a time"),
+    Case("metrics-setting", WARNING, kind="dense", files=script("metrics"), config=METRICS),
+    Case("metrics-register", WARNING, kind="dense", files=script("metrics"), config=METRICS),
+    Case("metrics-one", NOTE, kind="dense", files=script("metrics"), config=METRICS),
+    Case("metrics-shape", NOTE, kind="dense", on="3.4", not_on="3.5", files=script("metrics"), config=METRICS),
     Case("torch-returns", WARNING, kind="cross-encoder",
          files=script("cross-encoder", {".py": lambda d: d.replace(b"-> Tensor", b"-> Tuple[Tensor, Tensor]")})),
     Case("torch-device", kind="dense", files=script("dense", CUDA), says="cuda:0"),
@@ -358,6 +368,7 @@ def test_a_broken_rule_is_found_where_it_holds_and_nowhere_else(case, bench):
         ("cross-encoder-onnx", "2.12"),
         ("question-answering", "2.13"),
         ("highlighter", "3.0"),
+        ("metrics", "2.7"),
     ],
 )
 def test_a_sound_archive_deploys_from_the_version_that_brought_its_kind(kind, first, bench):

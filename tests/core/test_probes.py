@@ -5,7 +5,7 @@ import json
 import pytest
 
 from release_tool.core.kinds import ModelKind
-from release_tool.core.probes import PAIR_KINDS, TEXT_KINDS, Role, parse
+from release_tool.core.probes import Role, parse
 from release_tool.errors import UsageError
 from release_tool.packaged import load_probes, packaged_probes, read_packaged
 
@@ -41,9 +41,8 @@ def test_the_shipped_set_has_at_least_64_texts_and_64_pairs_of_every_shape() -> 
 
 
 def test_every_kind_that_answers_gets_at_least_64_shipped_probes() -> None:
-    for kind in TEXT_KINDS | PAIR_KINDS - {ModelKind.HIGHLIGHTER}:
+    for kind in ModelKind:
         assert len(packaged_probes().for_kind(kind)) >= 64, kind
-    assert len(packaged_probes().for_kind(ModelKind.HIGHLIGHTER)) >= 64
 
 
 def test_shipped_texts_alternate_between_query_and_passage() -> None:

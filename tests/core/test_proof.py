@@ -15,7 +15,7 @@ from release_tool.core.kinds import ModelKind
 from release_tool.core.plan import Tolerances
 from release_tool.core.proof import RINGS, Comparison, Proof, allowed, judge, limit_of, proof_name
 
-KINDS = [kind for kind in ModelKind if kind is not ModelKind.METRICS_CORRELATION]
+KINDS = list(ModelKind)
 DEFAULT = Tolerances()
 
 small = st.floats(min_value=0, max_value=10)
@@ -29,7 +29,7 @@ def comparisons(draw, kind):
         over |= {"max_abs": draw(st.one_of(small, st.just(math.nan))), "scale": draw(small)}
     if kind in (ModelKind.SPARSE, ModelKind.SPARSE_TOKENIZER):
         over |= {"missing": draw(counts), "extra": draw(counts)}
-    if kind in (ModelKind.QUESTION_ANSWERING, ModelKind.HIGHLIGHTER):
+    if kind in (ModelKind.QUESTION_ANSWERING, ModelKind.HIGHLIGHTER, ModelKind.METRICS_CORRELATION):
         over |= {"same_answer": draw(st.booleans()), "margin": draw(st.one_of(st.none(), small))}
     return make_comparison(kind, **over)
 

@@ -402,7 +402,7 @@ def test_a_template_that_forgets_every_filter_still_escapes(reviewed):
     assert "<b>" not in render_markdown("{{ page.title }}", page).replace("\\<b", "")
 
 
-@pytest.mark.parametrize("kind", [kind for kind in ModelKind if kind is not ModelKind.METRICS_CORRELATION])
+@pytest.mark.parametrize("kind", ModelKind)
 @pytest.mark.parametrize("rings", [("runtime",), ("runtime", "node", "legacy")])
 def test_every_kind_has_a_page(tmp_path, kind, rings):
     plan = make_plan(kind, artifacts=(make_artifact(kind),))

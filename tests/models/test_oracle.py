@@ -17,7 +17,7 @@ from release_tool.core.digest import sha256_bytes
 from release_tool.core.kinds import Activation, ModelKind, PoolingMode
 from release_tool.core.probes import Probe, ProbeSet, Role
 from release_tool.documents import WorkFolder, file_sha256
-from release_tool.errors import IntegrityError, UnsupportedModel, UsageError
+from release_tool.errors import IntegrityError, UnsupportedModel
 from release_tool.models.answers import Answers, answers_name, read_answers
 from release_tool.models.oracle import answer_all
 from release_tool.packaged import packaged_probes
@@ -362,11 +362,6 @@ def test_a_plan_of_another_source_is_refused(tmp_path: Path) -> None:
     plan.write_text(plan.read_text().replace('"max_length": 512', '"max_length": 511', 1))
     with pytest.raises(IntegrityError, match=r"plan\.json"):
         answers(work, ModelKind.DENSE)
-
-
-def test_there_is_no_oracle_for_metrics_correlation(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="metrics-correlation"):
-        answer_all(WorkFolder(tmp_path), ModelKind.METRICS_CORRELATION, PROBES)
 
 
 def run_process(work: WorkFolder, *arguments: str) -> tuple[int, list[dict], str]:

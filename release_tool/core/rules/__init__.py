@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from release_tool.core.rules import layout, onnx, pooling, register, tokenizer, torch_script
+from release_tool.core.rules import layout, metrics, onnx, pooling, register, tokenizer, torch_script
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,5 +24,6 @@ RULES: tuple[Rule, ...] = (
     *onnx.RULES,
     *torch_script.RULES,
     *pooling.RULES,
+    *metrics.RULES,
     *tokenizer.RULES,
 )

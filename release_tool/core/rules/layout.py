@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from release_tool.core.archive_facts import DEFLATED, MODEL_SUFFIXES, STORED, TOKENIZER_FILE
 from release_tool.core.kinds import MAX_ARCHIVE_BYTES, MAX_ONNX_BYTES, TRAITS, Format, ModelKind
 from release_tool.core.serving import INTRODUCED, since
-from release_tool.core.verdicts import Finding, Severity
+from release_tool.core.verdicts import Basis, Finding, Severity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 EXECUTABLES = (".jar", ".class", ".so", ".dylib", ".dll")
 REJECTED_SINCE = "3.8"
+SEEN_METRICS = "3.6"
+"""A real 3.6.0 node registered, deployed and executed metrics correlation models, and refused one without the file."""
 ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".7z")
 _PACK = "Pack the model and tokenizer.json side by side at the root of the zip, and nothing else that runs."
 
@@ -134,7 +136,8 @@ def packing(facts: ArchiveFacts, _: Target) -> Iterator[Finding]:
 
 def tokenizer_file(facts: ArchiveFacts, target: Target) -> Iterator[Finding]:
     """tokenizer.json at the root, readable."""
-    if facts.tokenizer_problem is not None:
+    unread = facts.kind is ModelKind.METRICS_CORRELATION  # Only the name is looked for.
+    if facts.tokenizer_problem is not None and not unread:
         yield Finding(
             rule="unreadable-tokenizer",
             severity=Severity.FATAL,
@@ -142,16 +145,18 @@ def tokenizer_file(facts: ArchiveFacts, target: Target) -> Iterator[Finding]:
             why="The tokenizers library can't load it.",
             fix="Write it with tokenizer.save of the tokenizers library.",
         )
-    elif facts.tokenizer is None:
+    elif facts.tokenizer is None and not (unread and facts.tokenizer_problem):
         nested = next((e.name for e in facts.entries if e.name.endswith(f"/{TOKENIZER_FILE}")), None)
         refused = "No tokenizer file." if target.since("2.7") else "Deploying fails: the tokenizer is not there."
-        internal = facts.kind is ModelKind.METRICS_CORRELATION
+        metrics = facts.kind is ModelKind.METRICS_CORRELATION
+        why = "Only the server's own registration of its metrics model may lack it: " if metrics else ""
         yield Finding(
             rule="no-tokenizer",
-            severity=Severity.WARNING if internal else Severity.FATAL,
+            severity=Severity.FATAL,
             what=f"There is no {TOKENIZER_FILE} at the root" + (f", only {nested}." if nested else "."),
-            why="Only the server's own registration of its metrics model may lack it." if internal else refused,
-            fix=_PACK,
+            why=why + refused,
+            fix="Add a tokenizer.json; its content does not matter." if metrics else _PACK,
+            basis=Basis.MEASURED if metrics and target.version == SEEN_METRICS else Basis.DERIVED,
         )
 
 

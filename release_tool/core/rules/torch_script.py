@@ -24,6 +24,18 @@ SDPA = "aten::scaled_dot_product_attention"
 SEEN_SDPA = "2.19"
 """A real 2.19 node refused a model with SDPA by this name."""
 DICT = "Dict[str, Tensor]"
+EVENTS = f"List[{DICT}]"
+BY_PLACE: dict[ModelKind | None, tuple[str, str]] = {
+    ModelKind.QUESTION_ANSWERING: (
+        "Start and end logits are read by their place, first and second.",
+        "Return (start, end).",
+    ),
+    ModelKind.METRICS_CORRELATION: (
+        "The tensors of the events are taken three at a time, by their keys.",
+        f"Return {EVENTS}, each with event_window, event_pattern and suspected_metrics.",
+    ),
+}
+"""Kind → (why another answer is useless, what to return)."""
 SHOWN = 8
 
 
@@ -77,7 +89,7 @@ def operators(facts: ArchiveFacts, target: Target) -> Iterator[Finding]:
 def signature(facts: ArchiveFacts, _: Target) -> Iterator[Finding]:
     """``forward`` must take and return what the translator of the kind passes and reads."""
     script, kind = facts.torch_script, facts.kind
-    if script is None or kind in (None, ModelKind.METRICS_CORRELATION, ModelKind.SPARSE_TOKENIZER):
+    if script is None or kind in (None, ModelKind.SPARSE_TOKENIZER):
         return
     if not script.inputs or not script.returns:
         yield Finding(
@@ -103,6 +115,9 @@ def signature(facts: ArchiveFacts, _: Target) -> Iterator[Finding]:
 
 def _wanted(facts: ArchiveFacts, script: TorchScriptFacts) -> tuple[str, bool]:
     types = [argument.type for argument in script.inputs]
+    if facts.kind is ModelKind.METRICS_CORRELATION:
+        # Further arguments have defaults: the algorithm of opensearch-py-ml has two.
+        return "one tensor", types[:1] == ["Tensor"]
     if facts.kind is ModelKind.DENSE and _transformers(facts):
         neuron = str(facts.model_config.get("framework_type", "")).lower().endswith("_neuron")
         counts = (2, 3) if neuron or facts.config is None else (2,)
@@ -140,20 +155,15 @@ def _returned(kind: ModelKind | None, facts: ArchiveFacts, script: TorchScriptFa
         ModelKind.QUESTION_ANSWERING: returns != "Tuple[Tensor, Tensor]",
         ModelKind.CROSS_ENCODER: returns not in ("Tensor", "Tuple[Tensor]"),
         ModelKind.HIGHLIGHTER: returns not in ("Tensor", "Tuple[Tensor]"),
-    }.get(kind or ModelKind.METRICS_CORRELATION, False)
+        ModelKind.METRICS_CORRELATION: returns != EVENTS,
+    }.get(kind or ModelKind.SPARSE_TOKENIZER, False)
     if wrong:
         yield Finding(
             rule="torch-returns",
-            severity=Severity.FATAL if kind is ModelKind.QUESTION_ANSWERING else Severity.WARNING,
+            severity=Severity.FATAL if kind in BY_PLACE else Severity.WARNING,
             what=f"forward returns {returns[:120]}.",
-            why="Start and end logits are read by their place, first and second."
-            if kind is ModelKind.QUESTION_ANSWERING
-            else "The answer has no name or holds more than the result.",
-            fix="Return (start, end)."
-            if kind is ModelKind.QUESTION_ANSWERING
-            else f"Return {DICT}."
-            if key
-            else "Return one tensor.",
+            why=BY_PLACE[kind][0] if kind in BY_PLACE else "The answer has no name or holds more than the result.",
+            fix=BY_PLACE[kind][1] if kind in BY_PLACE else f"Return {DICT}." if key else "Return one tensor.",
         )
 
 
