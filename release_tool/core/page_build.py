@@ -178,7 +178,7 @@ def _missing_proofs(given: Reviewed) -> list[Notice]:
         found.append(Notice(level=Level.ATTENTION, title="Other probes", text=text))
     if stand_in:
         text = f"{', '.join(stand_in)}: installed libraries stood in for the server's own in the runtime ring."
-        found.append(Notice(level=Level.NOTE, title="Versions not pinned", text=text))
+        found.append(Notice(level=Level.NOTE, title="Stand-in: versions not pinned", text=text))
     return found
 
 

@@ -31,7 +31,7 @@ RING_MEANING = {
 RING_MARK = {"runtime": "circle", "node": "diamond", "legacy": "triangle"}
 SHOWN_REASONS = 5
 PINNED = "the server's own versions"
-STAND_IN = "installed versions, not the server's own"
+STAND_IN = "stand-in: installed versions, not the server's own"
 
 
 def in_order(proofs: tuple[Proof, ...]) -> tuple[Proof, ...]:

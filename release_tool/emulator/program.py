@@ -20,6 +20,7 @@ from .archive import Archive
 from .collect import Collector
 from .config import ServedConfig, read_config
 from .faults import ContractFault, Refused
+from .onnx_header import OnnxLimits, check_limits
 from .prepare import Prepared, prepare, save_arrays
 
 if TYPE_CHECKING:
@@ -83,19 +84,27 @@ def serve(request: dict[str, Any], report: dict[str, Any]) -> None:
             collector.notes += [] if idf is not None else ["no idf.json: every token weighs 1"]
             collector.tokenize(idf)
         else:
-            engine = load(archive, config, Path(request["scratch"]))
+            engine = load(archive, config, Path(request["scratch"]), limits_of(request))
             collector.run(engine, tell)
         finish(request, report, collector, engine)
     finally:
         archive.close()
 
 
-def load(archive: Archive, config: ServedConfig, scratch: Path) -> Engine:
+def limits_of(request: dict[str, Any]) -> OnnxLimits | None:
+    """Return the limits of the server's onnxruntime where another one stands in for it."""
+    found = request.get("limits")
+    return None if found is None else OnnxLimits(**found)
+
+
+def load(archive: Archive, config: ServedConfig, scratch: Path, limits: OnnxLimits | None) -> Engine:
     """Load the archive's model; the unpacked file is gone when it is loaded."""
     with archive.model_file(scratch) as path:
         if config.model_format == "ONNX":
             from .onnx_engine import OnnxEngine
 
+            if limits is not None:
+                check_limits(path, limits)
             return OnnxEngine(path)
         from .torch_engine import TorchEngine
 

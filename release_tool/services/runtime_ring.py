@@ -26,6 +26,7 @@ from release_tool.errors import MachineError, MissingExtra, ValidationFailed
 from release_tool.packaged import emulator_program
 from release_tool.services.runtime_env import RuntimeEnvironment, legacy_environment, runtime_environment
 from release_tool.services.scratch import scratch_folder
+from release_tool.services.stand_in import limits_of, stand_in_named
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -115,7 +116,7 @@ def answer(  # noqa: D417 - the dataclass says what comes back
     if environment is None:
         make = legacy_environment if legacy and torch_script else runtime_environment
         environment = make(cache, console=console)
-    with scratch_folder(scratch or cache / "scratch") as folder:
+    with scratch_folder(scratch or cache / "scratch") as folder, stand_in_named(environment):
         request = {
             "archive": str(archive.absolute()),
             "config": str(config.absolute()),
@@ -125,6 +126,7 @@ def answer(  # noqa: D417 - the dataclass says what comes back
             "scratch": str(folder),
             "answers": str(folder / "answers.npz"),
             "prepared": str(folder / "prepared.npz"),
+            "limits": None if environment.pinned else limits_of(LEGACY_SERVER if legacy else SERVER),
         }
         process = _Processes(folder, console, len(probes), time_limit)
         if torch_script:
@@ -269,7 +271,7 @@ def _answers(
         arrays = {name: file[name] for name in file.files}
     notes = list(report["notes"])
     if not environment.pinned:
-        notes.insert(0, f"not the servers' versions: {environment.reason}")
+        notes.insert(0, f"stand-in, not the servers' versions: {environment.reason}")
     if torch_script and not legacy:
         libtorch = stack_of(SERVER).libtorch
         torch = report["versions"]["torch"]

@@ -106,7 +106,11 @@ def ask(target: Target, ring: str, *, console: Console, cache: Path, node: Node 
     except (ValidationFailed, RemoteFailed) as refusal:
         refused = {probe.id: str(refusal) for probe in target.rows}
         measured = Measured(arrays={}, errors=refused)
-        return Answered(measured=measured, versions={}, pinned=False, dimension=None, note="refused as a whole")
+        # A node is the server itself, also when it says no.
+        versions = {} if node is None else dict(node.libraries)
+        return Answered(
+            measured=measured, versions=versions, pinned=node is not None, dimension=None, note="refused as a whole"
+        )
 
 
 def prove(target: Target, ring: str, answered: Answered, reference: Reference) -> Proof:
@@ -246,7 +250,7 @@ def table(verdicts: list[Verdict]) -> str:
         if not item.measured:
             verdict += ", not measured again"
         elif not item.pinned:
-            verdict += ", not the server's versions"
+            verdict += ", stand-in for the server's versions"
         worst = f"{item.worst:.2g} ({item.worst_probe})" if item.worst is not None else "answers only"
         limit = f"{item.allowed:.2g}" if item.worst is not None and item.allowed is not None else ""
         rows.append((item.artifact, item.ring, str(item.probes), worst, limit, verdict))

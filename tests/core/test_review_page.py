@@ -231,7 +231,7 @@ def test_everything_that_an_approver_asks_for_stands_in_both_pages(reviewed):
         "acme/tiny", "1.0.0", "c" * 40, "cc-by-nc-4.0", "not accepted: publish will refuse", bundle.archive.sha256,
         bundle.config.sha256, "nobody asked", "The card says nothing about its language.", "refused: bad input",
         "float16 weights were loaded as float32", "2.4 to 2.8", "the opset is newer", "acme/base", "ml-models/x.zip",
-        "onnxruntime 1.16.3", "installed versions, not the server's own", "modeling.py", "reading such a file can run",
+        "onnxruntime 1.16.3", "stand-in: installed versions, not the server's own", "modeling.py", "reading such a file can run",
         page.proofs[0].passed, f"{bundle.archive.size:,} bytes", "seconds",
     ):  # fmt: skip
         assert text in html, text
@@ -323,7 +323,7 @@ def test_a_missing_node_and_versions_that_stood_in_are_said(reviewed):
         for name, one in given.certificates.items()
     }
     page = make_page(replace(given, certificates=alone))
-    assert [notice.title for notice in page.notices] == ["Not served by a real node", "Versions not pinned"]
+    assert [notice.title for notice in page.notices] == ["Not served by a real node", "Stand-in: versions not pinned"]
     assert "torch_script, onnx" in page.notices[0].text
     assert page.headline != "Ready for approval."
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -343,13 +344,75 @@ def test_an_input_of_another_name_is_invalid(ask, hidden):
         ask(model, ModelKind.DENSE, "TEXT_EMBEDDING", "ONNX")
 
 
-def test_ir_10_is_refused_by_the_servers_onnxruntime(ask, hidden, environment):
-    model = onnx_hidden(hidden, ir=10)
-    if not environment.pinned:
-        assert environment.reason, "the installed onnxruntime loads it: the proof has to say that it stood in"
-        return
+def test_ir_10_is_refused_by_the_servers_onnxruntime(ask, hidden):
     with pytest.raises(ValidationFailed, match="Unsupported model IR version: 10, max supported IR version: 9"):
-        ask(model, ModelKind.DENSE, "TEXT_EMBEDDING", "ONNX")
+        ask(onnx_hidden(hidden, ir=10), ModelKind.DENSE, "TEXT_EMBEDDING", "ONNX")
+
+
+def with_opsets(model, **opsets):
+    """Return the file with other opsets; an underscore stands for a dot in a domain's name."""
+    import onnx
+
+    loaded = onnx.load_from_string(model)
+    for domain, version in opsets.items():
+        name = {"ai_onnx": "", "ai_onnx_named": "ai.onnx"}.get(domain, domain.replace("_", "."))
+        same = ("", "ai.onnx") if name in ("", "ai.onnx") else (name,)
+        for entry in [entry for entry in loaded.opset_import if entry.domain in same]:
+            loaded.opset_import.remove(entry)
+        loaded.opset_import.append(onnx.helper.make_opsetid(name, version))
+    return loaded.SerializeToString()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"ir": 10}, "Unsupported model IR version: 10, max supported IR version: 9"),
+        ({"ai_onnx": 20}, "opset 20 of domain ai.onnx, official support is till opset 19"),
+        ({"ai_onnx_named": 20}, "opset 20 of domain ai.onnx, official support is till opset 19"),
+        ({"ai_onnx_ml": 4}, "opset 4 of domain ai.onnx.ml, official support is till opset 3"),
+    ],
+    ids=str,
+)
+def test_a_newer_runtime_that_stands_in_refuses_what_the_servers_would(
+    hidden, tmp_path, quiet, runtime_cache, change, words
+):
+    ir = change.get("ir")
+    model = onnx_hidden(hidden, ir=ir) if ir else with_opsets(onnx_hidden(hidden), **change)
+    here = RuntimeEnvironment(python=sys.executable, pinned=False, versions={}, reason="there is no network")
+    with pytest.raises(ValidationFailed, match=re.escape(words)) as raised:
+        answer(
+            zipped(tmp_path / "b.zip", {"tokenizer.json": TOKENIZER, "m.onnx": model}),
+            config(tmp_path / "b.json", "TEXT_EMBEDDING", "ONNX", pooling_mode="mean"),
+            TEXTS,
+            ModelKind.DENSE,
+            console=quiet,
+            cache=runtime_cache,
+            environment=here,
+        )
+    assert str(raised.value).startswith("Stand-in for the servers' versions: ")
+    assert "onnxruntime 1.16.3" in str(raised.value)
+
+
+def test_the_header_of_a_graph_is_read_as_the_onnx_package_reads_it(hidden, tmp_path):
+    import onnx
+
+    from release_tool.emulator.onnx_header import read_header
+
+    model = with_opsets(onnx_hidden(hidden), ai_onnx_ml=2, com_microsoft=1)
+    (tmp_path / "m.onnx").write_bytes(model)
+    wanted = onnx.load_from_string(model)
+    opsets = {entry.domain: entry.version for entry in wanted.opset_import}
+    assert read_header(tmp_path / "m.onnx") == (wanted.ir_version, opsets)
+
+
+@pytest.mark.parametrize("data", [b"\x08", b"\x42\xff\xff\xff\xff\x0f", b"\x0b", b"\x42\x05\x0a\x09ab"])
+def test_a_header_that_is_none_is_refused(tmp_path, data):
+    from release_tool.emulator.faults import Refused
+    from release_tool.emulator.onnx_header import read_header
+
+    (tmp_path / "m.onnx").write_bytes(data)
+    with pytest.raises(Refused, match="Protobuf parsing failed"):
+        read_header(tmp_path / "m.onnx")
 
 
 def test_without_truncation_a_long_text_runs_out_of_places(ask):
@@ -453,7 +516,7 @@ def test_an_unpinned_environment_says_why(ask, hidden, tmp_path, quiet, runtime_
         environment=here,
     )
     assert found.pinned is False
-    assert found.note == "not the servers' versions: there is no network"
+    assert found.note == "stand-in, not the servers' versions: there is no network"
 
 
 def test_nothing_is_left_of_a_run(ask, hidden, tmp_path):
