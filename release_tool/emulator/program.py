@@ -97,7 +97,7 @@ def limits_of(request: dict[str, Any]) -> OnnxLimits | None:
     return None if found is None else OnnxLimits(**found)
 
 
-def load(archive: Archive, config: ServedConfig, scratch: Path, limits: OnnxLimits | None) -> Engine:
+def load(archive: Archive, config: ServedConfig, scratch: Path, limits: OnnxLimits | None = None) -> Engine:
     """Load the archive's model; the unpacked file is gone when it is loaded."""
     with archive.model_file(scratch) as path:
         if config.model_format == "ONNX":
