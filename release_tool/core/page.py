@@ -79,6 +79,8 @@ class ProofRow:
     versions_note: str
     reasons: tuple[str, ...]
     more_reasons: str
+    diagnosis: str
+    """What most likely causes the failures, from the numbers alone; empty where none fails or no rule knows it."""
     note: str
 
 

@@ -10,6 +10,7 @@ import math
 from typing import TYPE_CHECKING
 
 from release_tool.core.bars import TokenBar, token_plot
+from release_tool.core.diagnosis import diagnose
 from release_tool.core.kinds import TRAITS, ModelKind
 from release_tool.core.opensearch import stack_of
 from release_tool.core.page import SIGN, Fact, Level, Picture, ProofRow, ShapeRow
@@ -86,8 +87,15 @@ def proof_row(certificate: Certificate, proof: Proof) -> ProofRow:
         versions_note=whose(proof, certificate.plan.target_versions),
         reasons=tuple(clip(reason, 500) for reason in failures[:SHOWN_REASONS]),
         more_reasons=plural(len(failures) - SHOWN_REASONS, "more probe") if len(failures) > SHOWN_REASONS else "",
+        diagnosis=_diagnosis(certificate, proof),
         note=_note(proof),
     )
+
+
+def _diagnosis(certificate: Certificate, proof: Proof) -> str:
+    plan = certificate.plan
+    found = diagnose(proof, plan.tolerances, max_length=plan.max_length)
+    return "" if found is None else clip(str(found), 500)
 
 
 def whose(proof: Proof, targets: tuple[str, ...]) -> str:

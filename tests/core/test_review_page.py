@@ -231,7 +231,8 @@ def test_everything_that_an_approver_asks_for_stands_in_both_pages(reviewed):
         "acme/tiny", "1.0.0", "c" * 40, "cc-by-nc-4.0", "not accepted: publish will refuse", bundle.archive.sha256,
         bundle.config.sha256, "nobody asked", "The card says nothing about its language.", "refused: bad input",
         "float16 weights were loaded as float32", "2.4 to 2.8", "the opset is newer", "acme/base", "ml-models/x.zip",
-        "onnxruntime 1.16.3", "stand-in: installed versions, not the server's own", "modeling.py", "reading such a file can run",
+        "onnxruntime 1.16.3", "stand-in: installed versions, not the server's own", "modeling.py",
+        "reading such a file can run",
         page.proofs[0].passed, f"{bundle.archive.size:,} bytes", "seconds",
     ):  # fmt: skip
         assert text in html, text
@@ -503,3 +504,43 @@ def test_every_text_can_be_read_on_every_ground_it_stands_on(palette):
     pairs += [(tone, "paper") for tone in ("ok", "attention", "note")]
     faint = {pair: round(contrast(colours[pair[0]], colours[pair[1]]), 2) for pair in pairs}
     assert not {pair: ratio for pair, ratio in faint.items() if ratio < 4.5}
+
+
+# --- the likely cause -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("template", "render"), [(HTML, render_html), (MARKDOWN, render_markdown)])
+def test_a_red_proof_has_its_likely_cause_beside_it(reviewed, template, render):
+    from release_tool.core.diagnosis import diagnose
+
+    page = make_page(reviewed)
+    causes = [row.diagnosis for row in page.proofs]
+    proofs = {(p.artifact, p.ring): p for one in reviewed.certificates.values() for p in one.proofs}
+    expected = [str(diagnose(proofs[row.artifact, row.ring], reviewed.plan.tolerances)) for row in page.proofs]
+    assert causes == expected
+    assert all(causes)
+    assert render(template, page).count("Most likely:") == len(causes)
+
+
+def test_a_green_proof_has_no_cause(tmp_path):
+    write_release(tmp_path, plan=make_plan(), rings=("runtime",))
+    page = make_page(read_release(WorkFolder(tmp_path)))
+    assert {row.diagnosis for row in page.proofs} == {""}
+    assert "Most likely" not in render_html(HTML, page)
+
+
+def test_a_servers_words_in_the_cause_are_text_and_nothing_else(tmp_path):
+    said = "<img src=x onerror=alert(1)> **bold** [a](http://evil.example)"
+
+    def change(proof):
+        return replace(proof, comparisons=tuple(replace(item, error=said) for item in proof.comparisons))
+
+    write_release(tmp_path, plan=make_plan(), rings=("runtime",), change_proof=change)
+    page = make_page(read_release(WorkFolder(tmp_path)))
+    assert any("onerror" in row.diagnosis for row in page.proofs), "the cause repeats the server's words"
+    assert "<img" not in render_html(HTML, page)
+    assert structure(render_html(HTML, page)).active == []
+    written = render_markdown(MARKDOWN, page)
+    line = next(line for line in written.splitlines() if "Most likely:" in line)
+    assert "**bold**" not in line
+    assert "](" not in line.replace("\\]", "")
