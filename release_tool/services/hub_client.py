@@ -147,6 +147,7 @@ class HubClient:
             Again: another try may help.
             SourceError: refused.
         """
+        _library()  # it brings httpx2 along: without the extra, that is what is missing
         import httpx2
 
         url = f"{self.endpoint}/{path}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import configparser
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -154,3 +155,29 @@ def test_a_command_that_needs_the_extra_says_so_before_it_starts_anything(argume
     env.setattr(trace_extra, "TRACE_PACKAGES", {"no-such-package-at-all": "1"})
     assert run(["--work", str(tmp_path / "w"), *(str(model) if word == "MODEL" else word for word in arguments)]) == 2
     assert "pip install 'release-tool[trace]'" in capsys.readouterr().err
+
+
+@pytest.fixture
+def light(env):
+    """Take the packages of the extra away, as where only the base is installed."""
+    for name in ("huggingface_hub", "huggingface_hub.constants", "huggingface_hub.utils", "httpx2", "torch", "onnx"):
+        env.setitem(sys.modules, name, None)
+    env.delenv("HF_HUB_OFFLINE")
+    return env
+
+
+@pytest.mark.parametrize("endpoint", [None, "http://127.0.0.1:9"])
+def test_the_light_install_looks_at_the_machine_and_asks_no_hub(endpoint, light, tmp_path, capsys) -> None:
+    light.delenv("HF_ENDPOINT", raising=False)
+    if endpoint:
+        light.setenv("HF_ENDPOINT", endpoint)
+    assert run(["doctor", "--json", "--work", str(tmp_path)]) in (0, 12)
+    assert "'huggingface_hub', which is not installed" in by_name(capsys)["model hub"]["found"]
+    assert run(["plan", "acme/tiny", "--version", "1.0.0", "--work", str(tmp_path / "w")]) == 2
+    assert "pip install 'release-tool[trace]'" in capsys.readouterr().err
+
+
+def test_the_light_install_plans_and_fetches_a_folder(light, tmp_path, capsys) -> None:
+    model = Files(dense()).write(tmp_path / "tiny")
+    assert run(["plan", str(model), "--version", "1.0.0", "--work", str(tmp_path / "w")]) == 0
+    assert run(["fetch", "--work", str(tmp_path / "w")]) == 0
