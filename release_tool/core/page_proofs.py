@@ -64,7 +64,7 @@ def proof_row(certificate: Certificate, proof: Proof) -> ProofRow:
     tolerances = certificate.plan.tolerances
     failures = certificate.failures()[proof.ring]
     bad = len(proof.ranked(tolerances))
-    total = len(proof.comparisons)
+    held = len(proof.comparisons) - len(proof.unsteady())
     level = Level.STOP if failures else Level.OK
     worst, limit, headroom, probe = _answers(proof) if answers_only(proof) else _worst(proof, tolerances)
     cosines = [item.cosine for item in proof.comparisons if item.cosine is not None]
@@ -75,7 +75,7 @@ def proof_row(certificate: Certificate, proof: Proof) -> ProofRow:
         level=level,
         sign=SIGN[level],
         verdict="differs" if failures else "equal within tolerance",
-        passed=f"{total - bad:,} of {total:,}",
+        passed=f"{held - bad:,} of {held:,}",
         worst=worst,
         limit=limit,
         headroom=headroom,
