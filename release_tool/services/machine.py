@@ -7,6 +7,7 @@ do without; the rest is said, because it limits what can be proven.
 from __future__ import annotations
 
 import json
+import platform
 import shutil
 import sys
 from dataclasses import dataclass
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FIRST_PYTHON, AFTER_PYTHON = (3, 11), (3, 14)
+FIRST_MACOS = 14
+"""What the wheels of torch 2.13 and onnxruntime 1.31 are tagged with (macosx_14_0_arm64); none is for Intel."""
 
 TRACE_MEMORY_BYTES = 2 * 1000**3
 """A small model was seen to need 1.2 GB while it is exported, importing torch included."""
@@ -61,6 +64,7 @@ def look(work: Path, env: Mapping[str, str]) -> tuple[Check, ...]:
     """Return all checks, in the order in which a release meets them."""
     return (
         _python(),
+        _platform(),
         *_packages(),
         _runtime(env),
         _memory(),
@@ -78,6 +82,24 @@ def _python() -> Check:
         level=Level.OK if fits else Level.MISSING,
         found=".".join(map(str, here)),
         hint=None if fits else "Use Python 3.11, 3.12 or 3.13.",
+    )
+
+
+def _platform() -> Check:
+    """Name the systems that torch and onnxruntime have no wheels for: nothing that pip could be told would help."""
+    system, processor = platform.system(), platform.machine()
+    version = platform.mac_ver()[0] if system == "Darwin" else ""
+    found = " ".join(("macOS" if system == "Darwin" else system, version, processor)).replace("  ", " ")
+    intel = system == "Darwin" and processor == "x86_64"
+    old = system == "Darwin" and version != "" and int(version.split(".")[0]) < FIRST_MACOS
+    if not intel and not old:
+        return Check(name="system", level=Level.OK, found=found)
+    return Check(
+        name="system",
+        level=Level.MISSING,
+        found=f"{found}: torch and onnxruntime have no wheels for it",
+        hint=f"Trace and validate on Linux, or on Apple silicon with macOS {FIRST_MACOS} or newer; what needs "
+        "no extra works here: review, compat, and plan of a folder.",
     )
 
 

@@ -181,3 +181,23 @@ def test_the_light_install_plans_and_fetches_a_folder(light, tmp_path, capsys) -
     model = Files(dense()).write(tmp_path / "tiny")
     assert run(["plan", str(model), "--version", "1.0.0", "--work", str(tmp_path / "w")]) == 0
     assert run(["fetch", "--work", str(tmp_path / "w")]) == 0
+
+
+@pytest.mark.parametrize(
+    ("system", "processor", "version", "fits"),
+    [
+        ("Darwin", "x86_64", "15.1", False),
+        ("Darwin", "arm64", "13.6.1", False),
+        ("Darwin", "arm64", "14.0", True),
+        ("Linux", "x86_64", "", True),
+        ("Linux", "aarch64", "", True),
+    ],
+)
+def test_a_mac_that_torch_has_no_wheels_for_is_named(env, tmp_path, system, processor, version, fits) -> None:
+    env.setattr(machine.platform, "system", lambda: system)
+    env.setattr(machine.platform, "machine", lambda: processor)
+    env.setattr(machine.platform, "mac_ver", lambda: (version, ("", "", ""), processor))
+    check = machine._platform()
+    assert check.level is (Level.OK if fits else Level.MISSING)
+    assert processor in check.found
+    assert fits or "Linux" in check.hint
