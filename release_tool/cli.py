@@ -136,8 +136,8 @@ def run(argv: Sequence[str] | None = None) -> int:
         result: Any = cli.main(args=arguments, prog_name="release-tool", standalone_mode=False)
     except click.exceptions.Exit as exit_:
         return exit_.exit_code
-    except SystemExit:
-        return streams.CUT_OFF  # how click ends when nobody reads its output
+    except SystemExit as end:  # how click ends when nobody reads its output, and after it has completed a line
+        return streams.CUT_OFF if end.code and streams.is_cut_off() else int(end.code or 0)
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message())
         return 2

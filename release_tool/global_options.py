@@ -1,6 +1,6 @@
 """The options of every command: they may stand before the command or after it, and mean the same in both places.
 
-They are declared once. ``release-tool --help`` lists them; a command takes hidden copies of them, whose callbacks
+They are declared once. ``release-tool --help`` lists them; a command takes copies of them, whose callbacks
 change the context that the group made, and its own help only says that they are there.
 """
 
@@ -45,7 +45,10 @@ class Named(click.Path):
 
 
 class AfterCommand(click.Option):
-    """The copy of a global option that a command takes."""
+    """The copy of a global option that a command takes: completed by the shell, not listed by the command's help."""
+
+    def get_help_record(self, ctx: click.Context) -> None:
+        """Say nothing; the epilog does."""
 
 
 FOLDER = Named(file_okay=False, path_type=Path)
@@ -80,7 +83,7 @@ def take_anywhere(command: click.Command) -> click.Command:
     """Let a command, and those below it, take the options too; harmless when it does already."""
     if not any(isinstance(parameter, AfterCommand) for parameter in command.params):
         command.params += [
-            AfterCommand(names, **settings, hidden=True, expose_value=False, callback=_take, allow_from_autoenv=False)
+            AfterCommand(names, **settings, expose_value=False, callback=_take, allow_from_autoenv=False)
             for names, settings in DECLARED
         ]
         command.epilog = command.epilog or EPILOG

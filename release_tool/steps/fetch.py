@@ -32,7 +32,12 @@ def command(context: Context, *, dry_run: bool) -> None:
 
     Only what is missing or wrong is downloaded; a broken download goes on where it stopped. HF_ENDPOINT, HF_TOKEN and
     HF_HUB_OFFLINE hold.
-    """
+
+    \b
+    Examples:
+      release-tool fetch
+      release-tool fetch --dry-run
+    """  # noqa: D301 - \b is click's mark
     from release_tool.core.escape import one_line
     from release_tool.lock import hold
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from click.core import ParameterSource
+from click.shell_completion import CompletionItem
 
 from release_tool.core.kinds import Activation, Format, Framework, ModelKind, PoolingMode
 from release_tool.core.opensearch import DEFAULT_TARGETS
@@ -32,15 +33,42 @@ def _one_of(enum: type[StrEnum]) -> str:
     return "[" + "|".join(member.value for member in enum) + "]"
 
 
+def _words_of(enum: type[StrEnum], *more: str) -> Callable[[click.Context, click.Parameter, str], list[str]]:
+    """Return what completes an option in a shell; the value stays a text, so that all faults come at once."""
+
+    def complete(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
+        return [word for word in (*(member.value for member in enum), *more) if word.startswith(incomplete)]
+
+    return complete
+
+
+def _folders(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    return [CompletionItem(incomplete, type="dir")]
+
+
+def _files(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    return [CompletionItem(incomplete, type="file")]
+
+
+model_argument = click.argument("model", required=False, shell_complete=_folders)
+"""MODEL: an id of the hub, or a folder, which the shell completes."""
+
 _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option("--version", metavar="X.Y.Z", help="Version of this release: 1 to 4 numeric parts."),
     click.option("--model-source", metavar="WORD", help="First part of the key. [default: huggingface]"),
     click.option("--revision", metavar="REF", help="Branch, tag or commit; resolved to a commit once. [default: main]"),
     click.option("--model-id", metavar="ORG/NAME", help="What to call a folder. [default: local/ and its name]"),
-    click.option("--kind", multiple=True, metavar=_one_of(ModelKind), help="What the model does. [default: detected]"),
+    click.option(
+        "--kind",
+        multiple=True,
+        metavar=_one_of(ModelKind),
+        shell_complete=_words_of(ModelKind),
+        help="What the model does. [default: detected]",
+    ),
     click.option(
         "--format",
         metavar=_one_of(Format).replace("]", "|both]"),
+        shell_complete=_words_of(Format, "both"),
         help="Format to make; both: every one that kind and model allow. [default: both]",
     ),
     click.option("--name", metavar="NAME", help="Name of the release. [default: the model's own]"),
@@ -50,6 +78,7 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option(
         "--pooling-mode",
         metavar=_one_of(PoolingMode),
+        shell_complete=_words_of(PoolingMode),
         help="Pooling of a bare transformer; an assertion where the model has its own. [default: mean]",
     ),
     click.option(
@@ -58,10 +87,25 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
         help="Normalise the vector of a bare transformer; an assertion where the model has modules.",
     ),
     click.option("--prune-ratio", metavar="R", help="Sparse: drop weights below R times the largest. [default: 0]"),
-    click.option("--activation", metavar=_one_of(Activation), help="Sparse: what follows the maximum."),
+    click.option(
+        "--activation",
+        metavar=_one_of(Activation),
+        shell_complete=_words_of(Activation),
+        help="Sparse: what follows the maximum.",
+    ),
     click.option("--model-init-kwargs", metavar="JSON", help="Arguments for the model's loader, an object."),
-    click.option("--idf", metavar="FILE", help="Sparse tokenizer: token weights that replace the model's idf.json."),
-    click.option("--framework", metavar=_one_of(Framework), help="Who pools TorchScript: the graph, or the server."),
+    click.option(
+        "--idf",
+        metavar="FILE",
+        shell_complete=_files,
+        help="Sparse tokenizer: token weights that replace the model's idf.json.",
+    ),
+    click.option(
+        "--framework",
+        metavar=_one_of(Framework),
+        shell_complete=_words_of(Framework),
+        help="Who pools TorchScript: the graph, or the server.",
+    ),
     click.option(
         "--target-versions",
         multiple=True,

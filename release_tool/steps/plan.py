@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from release_tool.steps import emit
-from release_tool.steps.options import collect_inputs, origins, request_options
+from release_tool.steps.options import collect_inputs, model_argument, origins, request_options
 
 if TYPE_CHECKING:
     from release_tool.cli import Context
@@ -22,8 +22,21 @@ MAX_IDF_BYTES = 32 * 1024 * 1024
 """Bytes: ten times a file for a vocabulary of 250,000 tokens."""
 
 
-@click.command(help="Decide and name everything about a release.")
-@click.argument("model", required=False)
+HELP = """Decide and name everything about a release.
+
+Pins MODEL (a hub id or a folder) to a revision, looks at its small files and at the headers of its weights, and writes
+plan.json. All faults of a request are listed at once; weights are not downloaded.
+
+\b
+Examples:
+  release-tool plan sentence-transformers/all-MiniLM-L6-v2 --version 1.0.0
+  release-tool plan ./my-model --model-id acme/tiny --version 1.0.0 --kind sparse
+  release-tool plan ./my-model --version 1.0.0 --dry-run
+"""
+
+
+@click.command(help=HELP, short_help="Decide and name everything about a release.")
+@model_argument
 @request_options
 @click.option("--dry-run", is_flag=True, help="Print the plan as JSON and write nothing.")
 @click.pass_context

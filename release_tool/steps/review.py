@@ -31,7 +31,19 @@ class ReviewResult:
     """review.html."""
 
 
-@click.command(help="Write the page that approvers read, and its digest.")
+HELP = """Write the page that approvers read, and its digest.
+
+review.html and review.md show everything about a release; review.json holds the digest that is approved. Exit code 6:
+the page says that it can't be released, and why.
+
+\b
+Examples:
+  release-tool review
+  release-tool --work work/acme review --json
+"""
+
+
+@click.command(help=HELP, short_help="Write the page that approvers read, and its digest.")
 @click.pass_obj
 def command(context: Context) -> None:
     """Write review.md, review.html and review.json, and print the digest."""

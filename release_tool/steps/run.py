@@ -15,7 +15,7 @@ import click
 
 from release_tool.core.proof import RINGS, RUNTIME
 from release_tool.steps import emit
-from release_tool.steps.options import collect_inputs, origins, request_options
+from release_tool.steps.options import collect_inputs, model_argument, origins, request_options
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,8 +25,21 @@ if TYPE_CHECKING:
     from release_tool.steps.review import ReviewResult
 
 
-@click.command(help="Plan, fetch, trace, validate and review in one go.")
-@click.argument("model", required=False)
+HELP = """Plan, fetch, trace, validate and review in one go.
+
+With MODEL (a hub id or a folder) it plans first; without, it goes on from the plan in the work folder. Nothing is
+published.
+
+\b
+Examples:
+  release-tool run sentence-transformers/all-MiniLM-L6-v2 --version 1.0.0
+  release-tool run ./my-model --version 1.0.0 --on node
+  release-tool run
+"""
+
+
+@click.command(help=HELP, short_help="Plan, fetch, trace, validate and review in one go.")
+@model_argument
 @request_options
 @click.option(
     "--on",

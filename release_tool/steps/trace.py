@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from release_tool.steps import emit
-from release_tool.steps.options import collect_inputs, request_options
+from release_tool.steps.options import collect_inputs, model_argument, request_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,7 +33,7 @@ Examples:
 
 
 @click.command(help=HELP, short_help="Write one archive an artifact of the plan.")
-@click.argument("model", required=False)
+@model_argument
 @request_options
 @click.option("--artifact", "artifacts", multiple=True, metavar="ID", help="Only this artifact; may be repeated.")
 @click.option(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import re
+import shlex
 import subprocess
 import sys
 
@@ -55,6 +56,32 @@ def test_every_option_has_a_help_text(name):
     for parameter in command.params:
         if isinstance(parameter, click.Option):
             assert parameter.help, parameter.name
+
+
+def words_of_examples(command, name):
+    """Return the words after the command's name of each example in a help text, comments and other programs cut off."""
+    lines = [line.strip() for line in (command.help or "").splitlines()]
+    found = [re.search(rf"release-tool (?:--\S+ (?:\S+ )?)?{name}\b([^|)\"]*)", line) for line in lines]
+    return [shlex.split(match[1], comments=True) for match in found if match]
+
+
+def every_command():
+    for name in cli.COMMANDS:
+        command = cli.cli.get_command(None, name)
+        yield pytest.param(name, command, id=name)
+        for below, child in command.commands.items() if isinstance(command, click.Group) else ():
+            yield pytest.param(f"{name} {below}", child, id=f"{name} {below}")
+
+
+@pytest.mark.parametrize(("name", "command"), list(every_command()))
+def test_every_help_has_an_example_with_options_that_exist(name, command, capsys):
+    examples = words_of_examples(command, name)
+    assert examples
+    known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
+    for words in examples:
+        assert not [word for word in words if word.startswith("-") and word not in known]
+    assert cli.run([*name.split(), "--help"]) == 0
+    assert f"release-tool {name}" in capsys.readouterr().out.partition("Usage:")[2].partition("\n")[2]
 
 
 def test_help_lists_every_command_in_the_order_of_the_flow(capsys):
