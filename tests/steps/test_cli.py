@@ -77,7 +77,9 @@ def every_command():
 def test_every_help_has_an_example_with_options_that_exist(name, command, capsys):
     examples = words_of_examples(command, name)
     assert examples
-    known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
+    whole = [command, *(command.commands.values() if isinstance(command, click.Group) else ())]
+    params = [parameter for one in whole for parameter in one.params]
+    known = {option for parameter in params for option in (*parameter.opts, *parameter.secondary_opts)}
     for words in examples:
         assert not [word for word in words if word.startswith("-") and word not in known]
     assert cli.run([*name.split(), "--help"]) == 0
