@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from release_tool.core.card import accepts
-from release_tool.core.detect import has_head, pooling_or_default
+from release_tool.core.detect import pooling_or_default
+from release_tool.core.detect_kind import has_head
 from release_tool.core.kinds import TRAITS, Framework, ModelKind, PoolingMode
 from release_tool.core.serving import pooling_obstacle
 from release_tool.errors import Fault

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from release_tool.core.detect_kind import HEADS, Seen, kind_of, named_head
 from release_tool.core.kinds import SERVER_MAX_LENGTH, Activation, ModelKind, PoolingMode
 from release_tool.core.lengths import Settings, read_lengths
 from release_tool.core.modeljson import (
@@ -20,10 +21,10 @@ from release_tool.core.modeljson import (
     load_object,
     shown,
 )
-from release_tool.core.modules import Layout, Pooling, Prompts, read_layout, read_pooling, read_prompts, read_splade
+from release_tool.core.modules import Layout, read_layout, read_pooling, read_prompts, read_splade
 from release_tool.core.plan import ModelFacts
 from release_tool.core.scripts import scripted_module
-from release_tool.core.weights import WeightFiles, weights_in
+from release_tool.core.weights import weights_in
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,17 +38,6 @@ SLOW_TOKENIZERS = (
 )  # fmt: skip
 """Sets of files that transformers can make a tokenizer.json from."""
 
-SPARSE_WORDS = ("sparse", "splade")
-"""A masked language model whose card is tagged with one of these is meant as a sparse encoder."""
-
-HEADS = {
-    ModelKind.SPARSE: ("ForMaskedLM", "ForPreTraining", "LMHeadModel"),
-    ModelKind.CROSS_ENCODER: ("ForSequenceClassification",),
-    ModelKind.QUESTION_ANSWERING: ("ForQuestionAnswering",),
-    ModelKind.HIGHLIGHTER: ("SentenceExtraction",),
-}
-"""What an architecture's name must hold for a kind: without the head, transformers would invent one at random."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Detection:
@@ -58,24 +48,6 @@ class Detection:
     """Empty: can't be told."""
     reason: str
     """What the kind was told from, or what was seen and did not suffice."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Seen:
-    """Everything read, before it is judged."""
-
-    layout: Layout
-    prompts: Prompts
-    config: dict[str, Any]
-    config_path: str
-    architecture: str | None
-    folder: str
-    pooling: Pooling | None
-    idf_path: str | None
-    weights: WeightFiles
-    tokenizer_path: str | None
-    tags: tuple[str, ...]
-    num_labels: int | None
 
 
 def detect(read: Reader, files: Sequence[PlannedFile], *, tags: Sequence[str] = ()) -> Detection:
@@ -98,11 +70,11 @@ def detect(read: Reader, files: Sequence[PlannedFile], *, tags: Sequence[str] = 
         reason = f"the TorchScript module {script} and no other model"
         return Detection(model=model, kinds=(ModelKind.METRICS_CORRELATION,), reason=reason)
     seen = _look(read, files, tuple(tags))
-    kinds, reason = _kind(seen)
+    kinds, reason = kind_of(seen)
     return Detection(model=_facts(seen, read, files), kinds=kinds, reason=reason)
 
 
-def _look(read: Reader, files: Sequence[PlannedFile], tags: tuple[str, ...]) -> _Seen:
+def _look(read: Reader, files: Sequence[PlannedFile], tags: tuple[str, ...]) -> Seen:
     paths = {file.path for file in files}
     layout = read_layout(read)
     transformer = layout.find("Transformer", "MLMTransformer") or next(iter(layout.modules), None)
@@ -113,7 +85,7 @@ def _look(read: Reader, files: Sequence[PlannedFile], tags: tuple[str, ...]) -> 
     if architectures:
         get_word({"architectures": architectures[0]}, "architectures", config_path)
     pooling = layout.find("Pooling")
-    return _Seen(
+    return Seen(
         layout=layout,
         prompts=read_prompts(read),
         config=config,
@@ -155,76 +127,10 @@ def _num_labels(config: dict[str, Any], path: str) -> int | None:
     return get_count(config, "num_labels", path) or 2
 
 
-# --- the kind ---------------------------------------------------------------------------------------------------
-
-
-def _kind(seen: _Seen) -> tuple[tuple[ModelKind, ...], str]:
-    architecture = seen.architecture or ""
-    if _has_head(ModelKind.HIGHLIGHTER, architecture):
-        return (ModelKind.HIGHLIGHTER,), f"architecture {architecture}"
-    return _kind_of_modules(seen) if seen.layout.modules else _kind_of_architecture(seen)
-
-
-def _kind_of_modules(seen: _Seen) -> tuple[tuple[ModelKind, ...], str]:
-    layout, architecture = seen.layout, seen.architecture or ""
-    names = [module.name for module in layout.modules]
-    listed = "modules " + " + ".join(names)
-    if "SpladePooling" in names:
-        return (ModelKind.SPARSE,), listed
-    if names and set(names) <= {"SparseStaticEmbedding", "IDF"}:
-        return (ModelKind.SPARSE_TOKENIZER,), listed
-    scores = seen.prompts.archetype == "CrossEncoder" or _has_head(ModelKind.CROSS_ENCODER, architecture)
-    if scores and set(names) == {"Transformer"} and seen.num_labels == 1:
-        return (ModelKind.CROSS_ENCODER,), f"{listed}, architecture {architecture}, one label"
-    if names[0] == "Transformer" and seen.pooling is not None:
-        return (ModelKind.DENSE,), listed
-    return (), _what_was_seen(seen)
-
-
-def _kind_of_architecture(seen: _Seen) -> tuple[tuple[ModelKind, ...], str]:
-    architecture = seen.architecture or ""
-    if _has_head(ModelKind.CROSS_ENCODER, architecture) and seen.num_labels == 1:
-        return (ModelKind.CROSS_ENCODER,), f"architecture {architecture} with one label"
-    if _has_head(ModelKind.QUESTION_ANSWERING, architecture):
-        return (ModelKind.QUESTION_ANSWERING,), f"architecture {architecture}"
-    tag = next((tag for tag in seen.tags if any(word in tag for word in SPARSE_WORDS)), None)
-    if _has_head(ModelKind.SPARSE, architecture) and (seen.idf_path or tag):
-        hint = "idf.json" if seen.idf_path else f"the card's tag {shown(tag)!r}"
-        return (ModelKind.SPARSE,), f"architecture {architecture} and {hint}"
-    if architecture.endswith(("Model", "Encoder")):
-        return (ModelKind.DENSE,), f"architecture {architecture} without a head"
-    if not architecture and seen.idf_path and seen.weights.format is None:
-        return (ModelKind.SPARSE_TOKENIZER,), "token weights and no model"
-    return (), _what_was_seen(seen)
-
-
-def _has_head(kind: ModelKind, architecture: str) -> bool:
-    return any(part in architecture for part in HEADS[kind])
-
-
-def has_head(kind: ModelKind, facts: ModelFacts) -> bool:
-    """Tell whether a model has the trained head that a kind needs; unknown architectures get the doubt."""
-    return kind not in HEADS or facts.architecture is None or _has_head(kind, facts.architecture)
-
-
-def _what_was_seen(seen: _Seen) -> str:
-    names = " + ".join(module.name for module in seen.layout.modules)
-    parts = [
-        f"modules {names}" if names else "no modules.json",
-        f"architecture {seen.architecture}" if seen.architecture else "no architecture in config.json",
-    ]
-    if seen.architecture and _has_head(ModelKind.CROSS_ENCODER, seen.architecture):
-        parts.append(f"{seen.num_labels} labels")
-    parts.append("idf.json" if seen.idf_path else "no idf.json")
-    if seen.weights.format is None:
-        parts.append("no weights")
-    return ", ".join(parts)
-
-
 # --- the facts --------------------------------------------------------------------------------------------------
 
 
-def _facts(seen: _Seen, read: Reader, files: Sequence[PlannedFile]) -> ModelFacts:
+def _facts(seen: Seen, read: Reader, files: Sequence[PlannedFile]) -> ModelFacts:
     layout, config, path = seen.layout, seen.config, seen.config_path
     own_length, lower = read_lengths(read, _settings(seen))
     strategy, activation = _splade(layout, read)
@@ -256,13 +162,13 @@ def _facts(seen: _Seen, read: Reader, files: Sequence[PlannedFile]) -> ModelFact
         weights_format=_worst_format(layout, seen, files),
         pooling_strategy=strategy,
         activation=activation,
-        num_labels=seen.num_labels if _has_head(ModelKind.CROSS_ENCODER, seen.architecture or "") else None,
+        num_labels=seen.num_labels if named_head(ModelKind.CROSS_ENCODER, seen.architecture or "") else None,
         do_lower_case=lower,
         transformer_path=seen.folder,
     )
 
 
-def _settings(seen: _Seen) -> Settings:
+def _settings(seen: Seen) -> Settings:
     return Settings(
         config=seen.config,
         config_path=seen.config_path,
@@ -282,10 +188,10 @@ def _dtype(config: dict[str, Any], path: str) -> str | None:
     return word.removeprefix("torch.") if word else None
 
 
-def _dimension(seen: _Seen, read: Reader) -> int | None:
+def _dimension(seen: Seen, read: Reader) -> int | None:
     """Return the size of the released vector: the last module that changes it decides."""
     if seen.pooling is None:
-        if any(_has_head(kind, seen.architecture or "") for kind in HEADS):
+        if any(named_head(kind, seen.architecture or "") for kind in HEADS):
             return None
         return get_count(seen.config, "hidden_size", seen.config_path) or get_count(
             seen.config, "dim", seen.config_path
@@ -312,7 +218,7 @@ def _module_weights(layout: Layout, folder: str, files: Sequence[PlannedFile]) -
     return sum(weights_in(files, module.path).size for module in layout.modules if module.path not in ("", folder))
 
 
-def _worst_format(layout: Layout, seen: _Seen, files: Sequence[PlannedFile]) -> str | None:
+def _worst_format(layout: Layout, seen: Seen, files: Sequence[PlannedFile]) -> str | None:
     formats = {weights_in(files, module.path).format for module in layout.modules if module.path}
     if seen.weights.format == "safetensors" and "pickle" in formats:
         return "pickle"

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from release_tool.core import assertions, plan_warnings
+from release_tool.core.descriptions import describe
 from release_tool.core.detect import pooling_or_default
-from release_tool.core.escape import server_text
 from release_tool.core.kinds import (
     MAX_ARCHIVE_BYTES,
     MAX_ONNX_BYTES,
@@ -268,7 +268,7 @@ def _fold(
         framework=request.framework,
         prune_ratio=request.prune_ratio or 0.0,
         activation=request.activation or facts.activation or Activation.LOG1P,
-        description=_description(request, source, decided.kinds[0]),
+        description=describe(request.description, source.description, decided.kinds[0]),
         artifacts=tuple(artifacts),
         left_out=tuple(left_out),
         warnings=plan_warnings.collect(settled, source, decided.targets, tuple(artifacts)),
@@ -276,27 +276,3 @@ def _fold(
         limits={"archive_bytes": MAX_ARCHIVE_BYTES, "onnx_bytes": MAX_ONNX_BYTES, "max_length": SERVER_MAX_LENGTH},
         lineage=lineage,
     )
-
-
-def _description(request: ReleaseRequest, source: SourceFacts, kind: ModelKind) -> str:
-    """Return the first of: what was asked for, what the card says, a sentence about the kind."""
-    for text in (request.description, source.description):
-        served = server_text(text) if text else ""
-        if served:
-            return served
-    return DEFAULT_DESCRIPTIONS[kind]
-
-
-DEFAULT_DESCRIPTIONS = {
-    ModelKind.DENSE: "This is a dense embedding model: it maps a text to one vector.",
-    ModelKind.SPARSE: "This is a sparse encoding model: it maps a text to weighted tokens of its vocabulary.",
-    ModelKind.SPARSE_TOKENIZER: (
-        "This is a sparse tokenizer: it splits a query into tokens and gives each its fixed weight. "
-        "It serves queries only, beside a sparse encoding model that serves documents."
-    ),
-    ModelKind.CROSS_ENCODER: "This is a cross-encoder: it scores how well a document answers a query.",
-    ModelKind.QUESTION_ANSWERING: "This is a question answering model: it finds the answer to a question in a text.",
-    ModelKind.HIGHLIGHTER: "This is a semantic highlighter: it chooses the sentences of a text that answer a query.",
-    ModelKind.METRICS_CORRELATION: "This is a metrics correlation model: it finds events that many metrics share.",
-}
-"""Within the server's character set; a test holds that."""

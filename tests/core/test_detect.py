@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from model_files import NEW, OLD, WEIGHTS, Files, bare, dense, module, sparse
 
-from release_tool.core.detect import Detection, detect, has_head
+from release_tool.core.detect import Detection, detect
+from release_tool.core.detect_kind import has_head
 from release_tool.core.kinds import Activation, ModelKind, PoolingMode
 from release_tool.core.modeljson import MAX_JSON_BYTES
 from release_tool.errors import UnsupportedModel

@@ -12,6 +12,7 @@ from model_files import Files, bare, dense, module, sparse
 
 from release_tool.core.card import licence_facts, read_card
 from release_tool.core.codec import decode_text, encode_text
+from release_tool.core.descriptions import DEFAULT_DESCRIPTIONS
 from release_tool.core.detect import detect
 from release_tool.core.escape import server_text
 from release_tool.core.kinds import (
@@ -26,7 +27,7 @@ from release_tool.core.kinds import (
 from release_tool.core.naming import derived_key
 from release_tool.core.opensearch import KNOWN_VERSIONS, number
 from release_tool.core.plan import ReleasePlan, RemoteCode, SourceFacts
-from release_tool.core.planning import DEFAULT_DESCRIPTIONS, make_plan
+from release_tool.core.planning import make_plan
 from release_tool.core.serving import INTRODUCED
 from release_tool.errors import RequestError
 
