@@ -155,7 +155,7 @@ def tolerances(values: Tolerances, plan: ReleasePlan) -> tuple[Fact, ...]:
             "windows and suspected metrics must be the same, patterns within this, times their largest number above 1"
         )
         rows.append(Fact(label="Event, runtime ring", value=number_text(values.dense_runtime), note=note))
-        rows.append(Fact(label="Event, real node", value=number_text(values.dense_node), note=note))
+        rows.append(Fact(label="Event, other rings", value=number_text(values.dense_node), note=note))
     if kinds & {"cross-encoder", "question-answering", "highlighter"}:
         rows.append(Fact(label="Logit", value=number_text(values.logit)))
     if "question-answering" in kinds:

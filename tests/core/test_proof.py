@@ -95,6 +95,11 @@ def test_the_node_allows_dense_ten_times_the_runtime_and_no_other_ring_does():
     assert limit_of(ModelKind.DENSE, "runtime", DEFAULT) == limit_of(ModelKind.DENSE, "legacy", DEFAULT) == 1e-5
 
 
+def test_metrics_correlation_is_allowed_ten_times_as_much_wherever_another_libtorch_answers():
+    limits = [limit_of(ModelKind.METRICS_CORRELATION, ring, DEFAULT) for ring in ("runtime", "legacy", "node")]
+    assert limits == [1e-5, 1e-4, 1e-4]
+
+
 def test_the_boundary_itself_passes_and_the_next_number_fails():
     edge = make_comparison(max_abs=1e-5)
     assert judge(edge, ModelKind.DENSE, "runtime", DEFAULT) is None
