@@ -10,6 +10,7 @@ import fcntl
 import json
 import os
 import re
+import stat
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -59,7 +60,13 @@ def _take(folder: Path) -> tuple[int, tuple[Path, ...]]:
     path = folder / LOCK_FILE
     while True:
         made = tuple(place for place in (folder, *folder.parents) if not place.exists())
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except FileExistsError:
+            # It was there for mkdir, and removed before mkdir looked what it is: anew. A file stays there.
+            if _is_no_folder(folder):
+                raise
+            continue
         try:
             # A pipe of that name would not be waited for, a link not followed.
             handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o644)
@@ -77,6 +84,14 @@ def _take(folder: Path) -> tuple[int, tuple[Path, ...]]:
         if _is_still(path, handle):
             return handle, made
         os.close(handle)
+
+
+def _is_no_folder(path: Path) -> bool:
+    """Tell whether something other than a folder, a link that leads nowhere for one, has the name."""
+    try:
+        return not stat.S_ISDIR(path.lstat().st_mode)
+    except FileNotFoundError:
+        return False
 
 
 def _is_still(path: Path, handle: int) -> bool:

@@ -78,6 +78,10 @@ class Hub:
         self.page_size = 1000
         self.secret = secrets.token_bytes(16)
         self.stopping = threading.Event()
+        self.silent = threading.Event()
+        """A request met a stall, and is not answered (nor in the access log) yet."""
+        self.going = threading.Event()
+        """Set it to end every stall."""
         self.lock = threading.Lock()
         self.ranges = True
         """Whether the store honours Range; some mirrors do not."""
@@ -97,6 +101,7 @@ class Hub:
 
     def __exit__(self, *exc):
         self.stopping.set()
+        self.going.set()
         self.server.shutdown()
         self.thread.join()
         self.server.server_close()
@@ -164,7 +169,8 @@ class Handler(BaseHTTPRequestHandler):
         fault = self.hub.take_fault(f"{self.command} {self.path}")
         try:
             if fault and fault.stall:
-                self.hub.stopping.wait(fault.stall)
+                self.hub.silent.set()
+                self.hub.going.wait(fault.stall)
             self.route(fault)
         except Refused as refused:
             self.send(refused.status, json.dumps({"error": refused.message}).encode(), refused.headers)
