@@ -9,25 +9,33 @@ import sys
 import time
 from pathlib import Path
 
-QUIET_LOAD = 0.7
-"""Load average of the last minute: below it, nothing else runs for long (our own last run has faded by then)."""
-POLL_SECONDS = 5
+import measure
+
+QUIET_CORES = 0.1
+"""Cores in use while nothing is measured: below it, nothing else runs."""
+LOOK_SECONDS = 5
 PATIENCE_SECONDS = 900
 
 LIST_VERSIONS = "import json,sys,importlib.metadata as m;print(json.dumps({n:m.version(n) for n in sys.argv[1:]}))"
 
 
 def wait_until_quiet(*, patience: float = PATIENCE_SECONDS) -> float:
-    """Wait until the machine is quiet and return its load; give up with words when it stays busy."""
+    """Wait until others use less than a tenth of a core and return what they use; give up with words in the end."""
     until = time.monotonic() + patience
-    while (load := os.getloadavg()[0]) >= QUIET_LOAD:
+    while (used := cores_used()) >= QUIET_CORES:
         if time.monotonic() > until:
             sys.exit(
-                f"The machine is busy: load {load:.2f} (wanted: below {QUIET_LOAD}) for {patience / 60:.0f} minutes.\n"
-                "End what else runs, or measure all the same with --busy-anyway; the report will say so."
+                f"The machine is busy: {used:.2f} cores in use (wanted: below {QUIET_CORES}) for {patience / 60:.0f}"
+                " minutes.\nEnd what else runs, or measure all the same with --busy-anyway; the report will say so."
             )
-        time.sleep(POLL_SECONDS)
-    return load
+    return used
+
+
+def cores_used(seconds: float = LOOK_SECONDS) -> float:
+    """Return how many cores the whole machine keeps busy, over some seconds in which the caller does nothing."""
+    began, before = time.monotonic(), measure.machine_busy()
+    time.sleep(seconds)
+    return (measure.machine_busy() - before) / (time.monotonic() - began)
 
 
 def describe() -> dict[str, str]:

@@ -74,7 +74,7 @@ def measure(command: list[str], log: Path | None) -> Numbers:
         raise OSError(ctypes.get_errno(), "This kernel has no subreaper: orphans would be missed.")
     os.sync()  # What an earlier run left to the disk is not this one's to wait for.
     with (log or Path(os.devnull)).open("wb") as said:
-        io, busy, own = _io(), _busy_seconds(), time.process_time()
+        io, busy, own = _io(), machine_busy(), time.process_time()
         started = time.perf_counter()
         child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT)
         peaks, over = _Peaks(), threading.Event()
@@ -108,7 +108,7 @@ def measure(command: list[str], log: Path | None) -> Numbers:
         written=after["write_bytes"] - io["write_bytes"],
         write_calls=after["wchar"] - io["wchar"],
         read_from_disk=after["read_bytes"] - io["read_bytes"],
-        foreign_cpu_s=max(0.0, _busy_seconds() - busy - cpu),
+        foreign_cpu_s=max(0.0, machine_busy() - busy - cpu),
         sampler_cpu_s=spent,
     )
 
@@ -119,7 +119,8 @@ def _io() -> dict[str, int]:
     return {name: int(number) for name, number in (line.split(": ") for line in lines)}
 
 
-def _busy_seconds() -> float:
+def machine_busy() -> float:
+    """Return the CPU time that all processes have used since the machine was started, in seconds."""
     numbers = Path("/proc/stat").read_text(encoding="ascii").splitlines()[0].split()[1:]
     return sum(int(numbers[place]) for place in STAT_BUSY) / TICKS
 

@@ -57,9 +57,9 @@ class Bench:
             self._pair(case, condition, model)
 
     def _pair(self, case: Case, condition: str, model: Path) -> None:
-        load = os.getloadavg()[0] if self.options.busy_anyway else machine.wait_until_quiet()
+        used = machine.cores_used() if self.options.busy_anyway else machine.wait_until_quiet()
         number = self._kept(case, condition)
-        pair: dict[str, Any] = {"case": case.model, "condition": condition, "load_before": load, "peer": {}}
+        pair: dict[str, Any] = {"case": case.model, "condition": condition, "cores_used_before": used, "peer": {}}
         # Who goes first changes from pair to pair.
         sides = ["ours", *case.formats]
         for side in sides if number % 2 == 0 else reversed(sides):
@@ -86,11 +86,14 @@ class Bench:
         return numbers
 
     def _bytes(self, case: Case, condition: str, model: Path) -> None:
+        kept = self.out / f"bytes-{case.model}.json"
+        if kept.exists():
+            return
         work = self._empty("work")
         numbers = self._measured(case.trace(self.options.ours, model, work), condition)
         shutil.rmtree(work)
         numbers["model_bytes"] = (model / "model.safetensors").stat().st_size
-        _write(self.out / f"bytes-{case.model}.json", {**numbers, "formats": len(case.formats)})
+        _write(kept, {**numbers, "formats": len(case.formats)})
 
     def _peer(self, case: Case, condition: str, model: Path, form: str, *, save: str | None) -> dict[str, Any]:
         out = self._empty("peer")
