@@ -1,0 +1,1 @@
+"""A Jenkins for tests; not named ``jenkins``, which is the client's own package."""
