@@ -1,0 +1,284 @@
+"""``release-tool notify``: ask Jenkins to serve what was published, and wait for its answer."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import click
+
+from release_tool.core.notice import DEFAULT_JOB, DIGEST, NOTICE_NAME, SUCCESS, BuildNotice, Way
+from release_tool.steps import emit
+
+if TYPE_CHECKING:
+    from release_tool.cli import Context
+    from release_tool.core.notice import Build
+    from release_tool.core.receipt import Receipt
+    from release_tool.documents import WorkFolder
+    from release_tool.services.clock import Clock
+    from release_tool.services.secrets import Credentials
+    from release_tool.steps.notifying import Notifier
+
+JOB = re.compile(r"[A-Za-z0-9_][\w .-]{0,99}(?:/[A-Za-z0-9_][\w .-]{0,99}){0,9}")
+DEFAULT_SECONDS = 5400.0
+"""The release job itself may take an hour, and wait in the queue before."""
+
+HELP = """Ask Jenkins to serve what was published.
+
+Starts the release job once for each folder that was published and waits for its result (exit code 10: it failed). Run
+again, it goes on with the build that it started: by the queue item in notice.json, or by its parameters and its time.
+
+\b
+The credentials come from the environment:
+  RELEASE_TOOL_JENKINS_USER, RELEASE_TOOL_JENKINS_TOKEN   the user's API token
+  RELEASE_TOOL_WEBHOOK_TOKEN                              with --way webhook
+or from AWS Secrets Manager: a JSON object with user, token and webhook_token.
+
+\b
+Examples:
+  release-tool notify --server https://ci.example.org
+  release-tool notify --server https://ci.example.org --way webhook --secret releases/jenkins
+  release-tool notify --server https://ci.example.org --dry-run
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What a person asks ``notify`` for."""
+
+    server: str
+    """Checked."""
+    job: str = DEFAULT_JOB
+    way: Way = Way.JENKINS
+    secret: str | None = None
+    timeout: float = DEFAULT_SECONDS
+    wait: bool = True
+    again: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planned:
+    """What would be sent."""
+
+    way: Way
+    url: str
+    job: str
+    builds: tuple[dict[str, str], ...]
+    where_declared: dict[str, str]
+    """Sent only to a job that declares it."""
+
+
+def _job(_: click.Context, parameter: click.Parameter, value: str) -> str:
+    if not JOB.fullmatch(value):
+        raise click.BadParameter("a job's full name, such as ml-models-release or folder/job", param=parameter)
+    return value
+
+
+@click.command(help=HELP, short_help="Ask Jenkins to serve what was published.")
+@click.option("--server", required=True, metavar="URL", help="Address of Jenkins.")
+@click.option(
+    "--job", default=DEFAULT_JOB, show_default=True, metavar="NAME", callback=_job, help="Full name of the job."
+)
+@click.option(
+    "--way",
+    type=click.Choice([way.value for way in Way]),
+    default=Way.JENKINS.value,
+    show_default=True,
+    help="Jenkins's own interface, or its Generic Webhook Trigger.",
+)
+@click.option("--secret", metavar="NAME", help="Secret of AWS Secrets Manager that holds the credentials.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0),
+    default=DEFAULT_SECONDS,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long to wait for the results.",
+)
+@click.option("--no-wait", is_flag=True, help="End once the builds are in Jenkins's queue.")
+@click.option("--again", is_flag=True, help="Ask for another build where the earlier one has failed.")
+@click.option("--dry-run", is_flag=True, help="Print what would be sent, and send nothing.")
+@click.pass_obj
+def command(
+    context: Context,
+    server: str,
+    job: str,
+    way: str,
+    secret: str | None,
+    timeout: float,
+    *,
+    no_wait: bool,
+    again: bool,
+    dry_run: bool,
+) -> None:
+    """Notify Jenkins of the release of the work folder."""
+    from release_tool.lock import hold
+    from release_tool.services.addresses import check_server
+
+    options = Options(
+        server=check_server(server),
+        job=job,
+        way=Way(way),
+        secret=secret,
+        timeout=timeout,
+        wait=not no_wait,
+        again=again,
+    )
+    if dry_run:
+        planned = plan_notice(context, options)
+        emit(context, _planned_text(planned), planned)
+        return
+    with hold(context.work, "notify"):
+        notice = run_notify(context, options)
+    emit(context, "\n".join(_line(build) for build in notice.builds), notice)
+
+
+def plan_notice(context: Context, options: Options) -> Planned:
+    """Return what would be sent, from the receipt alone; nothing is asked of anybody."""
+    from release_tool.core.notice import BASE_PATH
+    from release_tool.documents import WorkFolder
+    from release_tool.services.addresses import job_path
+    from release_tool.services.webhook import PATH
+
+    receipt, builds = _read(WorkFolder(context.work))
+    path = PATH if options.way is Way.WEBHOOK else f"{job_path(options.job)}/buildWithParameters"
+    return Planned(
+        way=options.way,
+        url=f"{options.server}/{path}",
+        job=options.job,
+        builds=tuple(sorted((build.parameters for build in builds), key=lambda item: item[BASE_PATH])),
+        where_declared={DIGEST: receipt.approved},
+    )
+
+
+def run_notify(context: Context, options: Options, clock: Clock | None = None) -> BuildNotice:
+    """Start what has to be started, wait for it, and write notice.json at every step.
+
+    Raises:
+        UsageError: nothing was published yet, or there are no credentials.
+        IntegrityError: the receipt is of another release than that of the work folder.
+        RemoteFailed: Jenkins refused, or a build did not succeed; notice.json holds how it ended.
+        Unreachable: no answer, or no result in time; run again, it goes on.
+    """
+    from release_tool.documents import WorkFolder
+    from release_tool.services.secrets import read_credentials
+    from release_tool.steps.notifying import Kept
+
+    work = WorkFolder(context.work)
+    receipt, builds = _read(work)
+    with context.console.step("Notify"):
+        credentials = read_credentials(os.environ, options.secret)
+        _warn_of_clear_text(context, options.server)
+        notifier = _notifier(context, options, receipt, credentials, clock)
+        kept = Kept(work, _continued(work, options, builds))
+        for index, build in enumerate(kept.notice.builds):
+            notifier.request(build, kept.saver(index))
+        if options.wait:
+            for index, build in enumerate(kept.notice.builds):
+                notifier.follow(build, kept.saver(index))
+    _raise_failed(kept.notice)
+    return kept.notice
+
+
+def _read(work: WorkFolder) -> tuple[Receipt, tuple[Build, ...]]:
+    """Return the receipt, its chain checked, and the builds that it asks for."""
+    from release_tool.core.notice import Build, parsed, release_parameters
+    from release_tool.core.receipt import RECEIPT_NAME, Receipt
+    from release_tool.errors import IntegrityError
+
+    receipt = work.read(Receipt, RECEIPT_NAME, made_by="publish")
+    work.check_chain(receipt, RECEIPT_NAME)
+    builds = tuple(Build(parameters=found) for found in release_parameters(item.key for item in receipt.objects))
+    hint = "Run release-tool publish again."
+    if not builds:
+        raise IntegrityError(f"{RECEIPT_NAME} names no archive.", hint=hint)
+    try:
+        parsed(receipt.released_at)
+    except ValueError:
+        raise IntegrityError(f"{RECEIPT_NAME} has no time of the release.", hint=hint) from None
+    return receipt, builds
+
+
+def _continued(work: WorkFolder, options: Options, builds: tuple[Build, ...]) -> BuildNotice:
+    """Return the notice of an earlier run where it is about the same receipt, server and job, else an empty one."""
+    from release_tool.core.receipt import RECEIPT_NAME
+
+    fresh = BuildNotice(
+        uses=work.uses(RECEIPT_NAME), server=options.server, job=options.job, way=options.way, builds=builds
+    )
+    if not work.has(NOTICE_NAME):
+        return fresh
+    earlier = work.read(BuildNotice, NOTICE_NAME, made_by="notify")
+    same = (earlier.uses, earlier.server, earlier.job) == (fresh.uses, fresh.server, fresh.job)
+    if not same or len(earlier.builds) != len(builds):
+        return fresh
+    # How the builds were asked for stays written down; another way may be used to ask for what is missing.
+    way = earlier.way if all(build.requested_at for build in earlier.builds) else options.way
+    return replace(earlier, way=way)
+
+
+def _notifier(
+    context: Context, options: Options, receipt: Receipt, credentials: Credentials, clock: Clock | None
+) -> Notifier:
+    from release_tool.services.clock import Clock as MachineClock
+    from release_tool.services.jenkins import JenkinsServer
+    from release_tool.services.webhook import Webhook
+    from release_tool.steps.notifying import Notifier
+
+    clock = clock or MachineClock()
+    needs_user = options.wait or options.way is Way.JENKINS or credentials.user or credentials.token
+    server = JenkinsServer(options.server, credentials, clock) if needs_user else None
+    starter = Webhook(options.server, credentials) if options.way is Way.WEBHOOK or server is None else server
+    return Notifier(
+        starter=starter,
+        server=server,
+        job=options.job,
+        approved=receipt.approved,
+        released_at=receipt.released_at,
+        clock=clock,
+        seconds=options.timeout,
+        deadline=clock.elapsed() + options.timeout,
+        again=options.again,
+        say=context.console.info,
+    )
+
+
+def _warn_of_clear_text(context: Context, server: str) -> None:
+    from urllib.parse import urlsplit
+
+    parts = urlsplit(server)
+    if parts.scheme == "http" and parts.hostname not in {"localhost", "127.0.0.1", "::1"}:
+        context.console.warning("The token travels unencrypted: --server is no https:// address.")
+
+
+def _raise_failed(notice: BuildNotice) -> None:
+    from release_tool.errors import RemoteFailed
+
+    failed = [build for build in notice.builds if build.result not in {None, SUCCESS}]
+    if failed:
+        lines = "\n".join(f"  - {_line(build)}" for build in failed)
+        raise RemoteFailed(
+            f"Jenkins did not serve the release; {notice.job} at {notice.server}:\n{lines}",
+            hint=f"Look at the build's log. The outcome is in {NOTICE_NAME}; notify --again asks for another build.",
+        )
+
+
+def _line(build: Build) -> str:
+    from release_tool.core.notice import BASE_PATH, FORMAT, VERSION
+
+    what = " ".join(build.parameters.get(name, "") for name in (BASE_PATH, VERSION, FORMAT))
+    where = build.url or f"queue item {build.queue_id}"
+    return f"{build.result or 'in progress'}  {what}  {where}"
+
+
+def _planned_text(planned: Planned) -> str:
+    lines = []
+    for parameters in planned.builds:
+        lines.append(f"would send  POST {planned.url}")
+        lines += [f"  {name}  {value}" for name, value in parameters.items()]
+        lines += [
+            f"  {name}  {value}  (only if {planned.job} declares it)" for name, value in planned.where_declared.items()
+        ]
+    return "\n".join(lines)
