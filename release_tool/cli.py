@@ -35,6 +35,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "trace": ("release_tool.steps.trace", "Write one archive an artifact of the plan."),
     "validate": ("release_tool.steps.validate", "Compare the archives with the source, number by number."),
     "review": ("release_tool.steps.review", "Write the page that approvers read, and its digest."),
+    "notify": ("release_tool.steps.notify", "Ask Jenkins to serve what was published."),
     "run": ("release_tool.steps.run", "Plan, fetch, trace, validate and review in one go."),
     "compat": ("release_tool.steps.compat", "Say on which OpenSearch versions an archive deploys."),
     "rebuild": ("release_tool.steps.rebuild", "Make the archive of a certificate again, byte for byte."),
