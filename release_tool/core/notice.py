@@ -141,10 +141,11 @@ def release_parameters(keys: Iterable[str]) -> tuple[dict[str, str], ...]:
     )
 
 
-def with_digest(parameters: Mapping[str, str], approved: str, job: Job | None) -> dict[str, str]:
+def with_digest(parameters: Mapping[str, str], approved: str | None, job: Job | None) -> dict[str, str]:
     """Add the approved digest where the job declares a parameter for it."""
-    wanted = job is not None and DIGEST in job.declared
-    return {**parameters, DIGEST: approved} if wanted else dict(parameters)
+    if approved is None or job is None or DIGEST not in job.declared:
+        return dict(parameters)
+    return {**parameters, DIGEST: approved}
 
 
 def misfits(parameters: Mapping[str, str], job: Job) -> tuple[str, ...]:

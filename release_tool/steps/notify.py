@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import click
 
-from release_tool.core.notice import DEFAULT_JOB, DIGEST, NOTICE_NAME, SUCCESS, BuildNotice, Way
+from release_tool.core.notice import DEFAULT_JOB, DIGEST, NOTICE_NAME, BuildNotice, Way
 from release_tool.steps import emit
+from release_tool.steps.building import DEFAULT_SECONDS, Options, ask_jenkins, line_of
 
 if TYPE_CHECKING:
     from release_tool.cli import Context
@@ -18,12 +18,8 @@ if TYPE_CHECKING:
     from release_tool.core.receipt import Receipt
     from release_tool.documents import WorkFolder
     from release_tool.services.clock import Clock
-    from release_tool.services.secrets import Credentials
-    from release_tool.steps.notifying import Notifier
 
 JOB = re.compile(r"[A-Za-z0-9_][\w .-]{0,99}(?:/[A-Za-z0-9_][\w .-]{0,99}){0,9}")
-DEFAULT_SECONDS = 5400.0
-"""The release job itself may take an hour, and wait in the queue before."""
 
 HELP = """Ask Jenkins to serve what was published.
 
@@ -42,20 +38,6 @@ Examples:
   release-tool notify --server https://ci.example.org --way webhook --secret releases/jenkins
   release-tool notify --server https://ci.example.org --dry-run
 """
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """What a person asks ``notify`` for."""
-
-    server: str
-    """Checked."""
-    job: str = DEFAULT_JOB
-    way: Way = Way.JENKINS
-    secret: str | None = None
-    timeout: float = DEFAULT_SECONDS
-    wait: bool = True
-    again: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,7 +114,7 @@ def command(
         return
     with hold(context.work, "notify"):
         notice = run_notify(context, options)
-    emit(context, "\n".join(_line(build) for build in notice.builds), notice)
+    emit(context, "\n".join(line_of(build) for build in notice.builds), notice)
 
 
 def plan_notice(context: Context, options: Options) -> Planned:
@@ -163,23 +145,14 @@ def run_notify(context: Context, options: Options, clock: Clock | None = None) -
         Unreachable: no answer, or no result in time; run again, it goes on.
     """
     from release_tool.documents import WorkFolder
-    from release_tool.services.secrets import read_credentials
-    from release_tool.steps.notifying import Kept
 
     work = WorkFolder(context.work)
     receipt, builds = _read(work)
     with context.console.step("Notify"):
-        credentials = read_credentials(os.environ, options.secret)
-        _warn_of_clear_text(context, options.server)
-        notifier = _notifier(context, options, receipt, credentials, clock)
-        kept = Kept(work, _continued(work, options, builds))
-        for index, build in enumerate(kept.notice.builds):
-            notifier.request(build, kept.saver(index))
-        if options.wait:
-            for index, build in enumerate(kept.notice.builds):
-                notifier.follow(build, kept.saver(index))
-    _raise_failed(kept.notice)
-    return kept.notice
+        notice = _continued(work, options, builds)
+        return ask_jenkins(
+            context, options, notice, NOTICE_NAME, since=receipt.released_at, approved=receipt.approved, clock=clock
+        )
 
 
 def _read(work: WorkFolder) -> tuple[Receipt, tuple[Build, ...]]:
@@ -203,6 +176,7 @@ def _read(work: WorkFolder) -> tuple[Receipt, tuple[Build, ...]]:
 
 def _continued(work: WorkFolder, options: Options, builds: tuple[Build, ...]) -> BuildNotice:
     """Return the notice of an earlier run where it is about the same receipt, server and job, else an empty one."""
+    from release_tool.core.notice import is_same
     from release_tool.core.receipt import RECEIPT_NAME
 
     fresh = BuildNotice(
@@ -214,63 +188,11 @@ def _continued(work: WorkFolder, options: Options, builds: tuple[Build, ...]) ->
     same = (earlier.uses, earlier.server, earlier.job) == (fresh.uses, fresh.server, fresh.job)
     if not same or len(earlier.builds) != len(builds):
         return fresh
+    if not all(is_same(new.parameters, old.parameters) for new, old in zip(builds, earlier.builds, strict=True)):
+        return fresh
     # How the builds were asked for stays written down; another way may be used to ask for what is missing.
     way = earlier.way if all(build.requested_at for build in earlier.builds) else options.way
     return replace(earlier, way=way)
-
-
-def _notifier(
-    context: Context, options: Options, receipt: Receipt, credentials: Credentials, clock: Clock | None
-) -> Notifier:
-    from release_tool.services.clock import Clock as MachineClock
-    from release_tool.services.jenkins import JenkinsServer
-    from release_tool.services.webhook import Webhook
-    from release_tool.steps.notifying import Notifier
-
-    clock = clock or MachineClock()
-    needs_user = options.wait or options.way is Way.JENKINS or credentials.user or credentials.token
-    server = JenkinsServer(options.server, credentials, clock) if needs_user else None
-    starter = Webhook(options.server, credentials) if options.way is Way.WEBHOOK or server is None else server
-    return Notifier(
-        starter=starter,
-        server=server,
-        job=options.job,
-        approved=receipt.approved,
-        released_at=receipt.released_at,
-        clock=clock,
-        seconds=options.timeout,
-        deadline=clock.elapsed() + options.timeout,
-        again=options.again,
-        say=context.console.info,
-    )
-
-
-def _warn_of_clear_text(context: Context, server: str) -> None:
-    from urllib.parse import urlsplit
-
-    parts = urlsplit(server)
-    if parts.scheme == "http" and parts.hostname not in {"localhost", "127.0.0.1", "::1"}:
-        context.console.warning("The token travels unencrypted: --server is no https:// address.")
-
-
-def _raise_failed(notice: BuildNotice) -> None:
-    from release_tool.errors import RemoteFailed
-
-    failed = [build for build in notice.builds if build.result not in {None, SUCCESS}]
-    if failed:
-        lines = "\n".join(f"  - {_line(build)}" for build in failed)
-        raise RemoteFailed(
-            f"Jenkins did not serve the release; {notice.job} at {notice.server}:\n{lines}",
-            hint=f"Look at the build's log. The outcome is in {NOTICE_NAME}; notify --again asks for another build.",
-        )
-
-
-def _line(build: Build) -> str:
-    from release_tool.core.notice import BASE_PATH, FORMAT, VERSION
-
-    what = " ".join(build.parameters.get(name, "") for name in (BASE_PATH, VERSION, FORMAT))
-    where = build.url or f"queue item {build.queue_id}"
-    return f"{build.result or 'in progress'}  {what}  {where}"
 
 
 def _planned_text(planned: Planned) -> str:

@@ -14,7 +14,6 @@ from release_tool.core.notice import (
     CANCELLED,
     GONE,
     MISMATCHED,
-    NOTICE_NAME,
     SUCCESS,
     Build,
     earliest,
@@ -51,10 +50,11 @@ Result = TypeVar("Result")
 
 
 class Kept:
-    """notice.json, written anew at every change of one of its builds."""
+    """A notice, written anew at every change of one of its builds."""
 
-    def __init__(self, work: WorkFolder, notice: BuildNotice) -> None:
+    def __init__(self, work: WorkFolder, name: str, notice: BuildNotice) -> None:
         self.work = work
+        self.name = name
         self.notice = notice
 
     def saver(self, index: int) -> Callable[[Build], Build]:
@@ -63,7 +63,7 @@ class Kept:
         def save(build: Build) -> Build:
             builds = (*self.notice.builds[:index], build, *self.notice.builds[index + 1 :])
             self.notice = replace(self.notice, builds=builds)
-            self.work.write(NOTICE_NAME, self.notice)
+            self.work.write(self.name, self.notice)
             return build
 
         return save
@@ -77,8 +77,9 @@ class Notifier:
     server: JenkinsServer | None
     """Null without a user's token: then builds can be started by the webhook and not be looked at."""
     job: str
-    approved: str
-    released_at: str
+    approved: str | None
+    since: str
+    """UTC: a build that began before is another's."""
     clock: Clock
     seconds: float
     """How long to wait for all results together."""
@@ -178,7 +179,7 @@ class Notifier:
             self.clock.sleep(pause)
             # The queue first: what leaves it in between is then among the builds.
             queued = self._patiently(lambda: server.queued(self.job), build)
-            since = earliest(self.released_at, server.ahead)
+            since = earliest(self.since, server.ahead)
             begun = self._patiently(lambda: server.builds(self.job, since), build)  # noqa: B023 - called at once
             found = find_earlier(build, (*queued, *begun), since)
             if found is not None:

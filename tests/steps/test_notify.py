@@ -531,6 +531,35 @@ def test_a_notice_of_another_server_or_job_does_not_count(work, jenkins):
     assert (notice_of(work).job, jenkins.started) == (JOB, 2)
 
 
+def test_a_notice_about_other_parameters_does_not_count(work, jenkins):
+    assert notify(work, jenkins) == 0
+    notice, build = notice_of(work), build_of(work)
+    other = replace(build, parameters={**build.parameters, "VERSION": "9.9.9"}, build_number=7)
+    (work / "notice.json").write_text(encode_text(replace(notice, builds=(other,))))
+    assert notify(work, jenkins) == 0
+    assert (build_of(work), jenkins.started) == (build, 1)
+
+
+def test_another_document_of_builds_can_be_kept_by_the_same_means(work, jenkins):
+    """The listing is published by the same job: one folder, no version, no format, no receipt."""
+    from release_tool.console import Console
+    from release_tool.core.notice import LISTING_PARAMETERS
+    from release_tool.global_options import Context
+    from release_tool.steps.building import Options, ask_jenkins
+
+    context = Context(work=work, repo=work, json=False, debug=False, console=Console(verbosity=-1))
+    options = Options(server=jenkins.address)
+    empty = BuildNotice(
+        server=options.server, job=JOB, way=Way.JENKINS, builds=(Build(parameters=dict(LISTING_PARAMETERS)),)
+    )
+    since = receipt_of(work).released_at
+    for _ in range(2):
+        notice = ask_jenkins(context, options, empty, "listing-notice.json", since=since)
+    assert notice == decode_text(BuildNotice, (work / "listing-notice.json").read_text())
+    assert (notice.result, jenkins.started) == ("SUCCESS", 1)
+    assert jenkins.builds[JOB][0].parameters == {**LISTING_PARAMETERS, "VERSION": "", "FORMAT": ""}
+
+
 def test_what_the_webhook_started_may_be_followed_by_the_other_way(work, jenkins):
     assert notify(work, jenkins, "--way", "webhook", "--no-wait") == 0
     assert notify(work, jenkins) == 0
