@@ -643,6 +643,16 @@ def test_what_jenkins_says_is_no_command_to_the_runner(work, jenkins, monkeypatc
     assert "\x1b" not in said
 
 
+def test_the_page_on_notify_names_every_parameter_variable_and_result_of_ours(repository):
+    from release_tool.core import notice
+    from release_tool.services.secrets import KEYS
+
+    page = (repository / "docs" / "notify.md").read_text(encoding="utf-8")
+    words = (notice.BASE_PATH, notice.VERSION, notice.FORMAT, notice.DIGEST, notice.BOTH)
+    ends = (notice.SUCCESS, notice.CANCELLED, notice.GONE, notice.MISMATCHED)
+    assert not [word for word in (*words, *ends, *KEYS, *KEYS.values()) if f"`{word}`" not in page]
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # Killed anywhere
 
