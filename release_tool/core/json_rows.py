@@ -1,0 +1,171 @@
+"""A JSON list of objects, each with the very text that it was read from.
+
+Ledger and listings are such files, thousands of objects long, of which a release changes one or two. What is not
+changed is written back as it was, byte for byte, and costs nothing to write; a file of another layout than
+``json.dump`` makes is read one object at a time, which also tells where a broken one is broken.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+BOM = "\N{ZERO WIDTH NO-BREAK SPACE}"
+SPACE = " \t\r\n"
+
+
+class Fault(ValueError):
+    """A text is no list of objects; it says which object, which line, and what is wrong."""
+
+    def __init__(self, what: str, item: int, line: int) -> None:
+        super().__init__(what)
+        self.item = item
+        self.line = line
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One object of the list."""
+
+    data: Mapping[str, Any]
+    text: str | None = None
+    """As it stands in the file; null for one that was made or changed here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """How a file is written."""
+
+    indent: int
+    """Spaces a level."""
+    ascii_only: bool = True
+    """Whether other characters are escaped."""
+    end: str = "\n"
+    """What stands behind the list."""
+    mark: str = ""
+    """A byte order mark, where there is one."""
+
+
+def style_of(text: str, usual: Style) -> Style:
+    """Return how a file is written; where it has no object to tell by, as usual."""
+    body = text.rstrip(SPACE)
+    mark = BOM if text.startswith(BOM) else ""
+    indent = next(
+        (spaces for spaces in (2, 4) if body[len(mark) :].startswith("[\n" + " " * spaces + "{")), usual.indent
+    )
+    return Style(indent, body[len(mark) :].isascii() and usual.ascii_only, text[len(body) :], mark)
+
+
+def render(items: Sequence[Item], style: Style) -> str:
+    """Return the file."""
+    gap = "\n" + " " * style.indent
+    texts = [item.text or item_text(item.data, style) for item in items]
+    return style.mark + ("[" + gap + ("," + gap).join(texts) + "\n]" if texts else "[]") + style.end
+
+
+def item_text(data: Mapping[str, Any], style: Style) -> str:
+    """Return an object as it stands in the file, one level deep."""
+    text = json.dumps(data, indent=style.indent, ensure_ascii=style.ascii_only, allow_nan=False)
+    return text.replace("\n", "\n" + " " * style.indent)
+
+
+T = TypeVar("T", bound=Item)
+
+
+def parse(text: str, make: type[T], *, deep: bool) -> tuple[T, ...]:
+    """Read the file.
+
+    Args:
+        text: of the file.
+        make: what an object becomes.
+        deep: whether objects inside of objects matter: a name given twice in one of them is refused, too.
+
+    Raises:
+        Fault: it is no list of objects, or a name is given twice in one.
+    """
+    for indent in (4, 2):
+        found = _as_dumped(text, indent, make, deep=deep)
+        if found is not None:
+            return found
+    return _one_by_one(text, make)
+
+
+def _as_dumped(text: str, indent: int, make: type[T], *, deep: bool) -> tuple[T, ...] | None:
+    """Read a file as ``json.dump`` lays it out; null for another one, or one with anything wrong in it.
+
+    Objects are told apart by their line breaks, which no text of JSON can hold, so all are parsed at once and in C.
+    """
+    gap = "\n" + " " * indent
+    inner = gap + " " * indent + '"'
+    body = text.rstrip(SPACE)
+    if not (body.startswith("[" + gap + "{" + inner) and body.endswith(gap + "}\n]")):
+        return None
+    *texts, last = body[1 + len(gap) : -2].split(gap + "}," + gap)
+    texts = [*(part + gap + "}" for part in texts), last]
+    hook = _no_repeats if deep else None
+    try:
+        found = json.loads(body, parse_constant=_no_constant, object_pairs_hook=hook)
+    except (ValueError, RecursionError):
+        return None
+    if len(found) != len(texts):
+        return None
+    # A name given twice leaves fewer values than there are lines.
+    whole = all(isinstance(one, dict) and part.count(inner) == len(one) for one, part in zip(found, texts, strict=True))
+    return tuple(map(make, found, texts)) if whole else None
+
+
+def _one_by_one(text: str, make: type[T]) -> tuple[T, ...]:
+    decoder = json.JSONDecoder(object_pairs_hook=_no_repeats, parse_constant=_no_constant)
+    items: list[T] = []
+    at = _skip(text, len(BOM) if text.startswith(BOM) else 0)
+    try:
+        at = _take(text, at, "[")
+        while not text.startswith("]", at):
+            if items:
+                at = _take(text, at, ",")
+            found, end = decoder.raw_decode(text, at)
+            if not isinstance(found, dict):
+                raise _Wrong("it is no object", at)  # noqa: TRY301 - told with its place below
+            items.append(make(found, text[at:end]))
+            at = _skip(text, end)
+        at = _skip(text, at + 1)
+        if at != len(text):
+            raise _Wrong("something stands after the list", at)  # noqa: TRY301 - the same
+    except (_Wrong, ValueError, RecursionError) as error:
+        where = error.at if isinstance(error, _Wrong) else getattr(error, "pos", at)
+        what = getattr(error, "msg", None) or str(error)
+        raise Fault(what, len(items) + 1, text.count("\n", 0, where) + 1) from error
+    return tuple(items)
+
+
+class _Wrong(Exception):
+    def __init__(self, what: str, at: int) -> None:
+        super().__init__(what)
+        self.at = at
+
+
+def _take(text: str, at: int, sign: str) -> int:
+    if not text.startswith(sign, at):
+        raise _Wrong(f"{sign!r} is missing here", at)
+    return _skip(text, at + 1)
+
+
+def _skip(text: str, at: int) -> int:
+    while at < len(text) and text[at] in SPACE:
+        at += 1
+    return at
+
+
+def _no_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name is given twice in it")
+    return found
+
+
+def _no_constant(word: str) -> Any:
+    raise ValueError(f"{word} is no number of JSON")
