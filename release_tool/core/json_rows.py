@@ -41,34 +41,43 @@ class Style:
     """How a file is written."""
 
     indent: int
-    """Spaces a level."""
+    """Spaces a level; 0 where everything stands on one line."""
     ascii_only: bool = True
     """Whether other characters are escaped."""
     end: str = "\n"
     """What stands behind the list."""
     mark: str = ""
     """A byte order mark, where there is one."""
+    tight: bool = False
+    """On one line: whether no space stands after commas and colons."""
 
 
 def style_of(text: str, usual: Style) -> Style:
     """Return how a file is written; where it has no object to tell by, as usual."""
-    body = text.rstrip(SPACE)
     mark = BOM if text.startswith(BOM) else ""
-    indent = next(
-        (spaces for spaces in (2, 4) if body[len(mark) :].startswith("[\n" + " " * spaces + "{")), usual.indent
-    )
-    return Style(indent, body[len(mark) :].isascii() and usual.ascii_only, text[len(body) :], mark)
+    body = text[len(mark) :].rstrip(SPACE)
+    ascii_only = usual.ascii_only and body.isascii()
+    end = text[len(mark) + len(body) :]
+    if "\n" not in body and "{" in body:
+        return Style(0, ascii_only, end, mark, tight='": ' not in body)
+    indent = next((spaces for spaces in (2, 4) if body.startswith("[\n" + " " * spaces + "{")), usual.indent)
+    return Style(indent, ascii_only, end, mark)
 
 
 def render(items: Sequence[Item], style: Style) -> str:
     """Return the file."""
-    gap = "\n" + " " * style.indent
     texts = [item.text or item_text(item.data, style) for item in items]
-    return style.mark + ("[" + gap + ("," + gap).join(texts) + "\n]" if texts else "[]") + style.end
+    if not style.indent or not texts:
+        return style.mark + "[" + ("," if style.tight else ", ").join(texts) + "]" + style.end
+    gap = "\n" + " " * style.indent
+    return style.mark + "[" + gap + ("," + gap).join(texts) + "\n]" + style.end
 
 
 def item_text(data: Mapping[str, Any], style: Style) -> str:
     """Return an object as it stands in the file, one level deep."""
+    if not style.indent:
+        signs = (",", ":") if style.tight else (", ", ": ")
+        return json.dumps(data, separators=signs, ensure_ascii=style.ascii_only, allow_nan=False)
     text = json.dumps(data, indent=style.indent, ensure_ascii=style.ascii_only, allow_nan=False)
     return text.replace("\n", "\n" + " " * style.indent)
 
