@@ -193,6 +193,8 @@ STEP_OF_PREFIX = {
     "proof": "validate",
     "certificate": "validate",
     "review": "review",
+    "receipt": "publish",
+    "notice": "notify",
 }
 
 

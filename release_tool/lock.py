@@ -22,24 +22,27 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LOCK_FILE = ".lock-of-release-tool"
+WORK_FOLDER = "work folder (--work)"
+REPOSITORY = "repository (--repo)"
 MAX_NOTE_BYTES = 1000
 NOTE_WORD = re.compile(r"[\w:. -]{1,60}")
 """What a command and a time look like; the file may have been written by anybody."""
 
 
 @contextmanager
-def hold(folder: Path, command: str) -> Iterator[None]:
-    """Keep others from writing into a work folder; make the folder if need be.
+def hold(folder: Path, command: str, *, named: str = WORK_FOLDER) -> Iterator[None]:
+    """Keep others from writing into a work folder, or a repository; make the folder if need be.
 
     Args:
         folder: the work folder. If it was made here and nothing was put into it, it is removed again.
         command: what is being done, for the words of those who come second.
+        named: what the folder is, with the option that names it in brackets, for the same words.
 
     Raises:
         WorkFolderBusy: another command writes into it.
         OSError: the folder can't be made or written to.
     """
-    handle, made = _take(folder)
+    handle, made = _take(folder, named)
     try:
         now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
         os.truncate(handle, 0)
@@ -55,7 +58,7 @@ def hold(folder: Path, command: str) -> Iterator[None]:
                 empty.rmdir()
 
 
-def _take(folder: Path) -> tuple[int, tuple[Path, ...]]:
+def _take(folder: Path, named: str) -> tuple[int, tuple[Path, ...]]:
     """Return the locked file's handle and the folders that were made for it, innermost first."""
     path = folder / LOCK_FILE
     while True:
@@ -77,7 +80,7 @@ def _take(folder: Path) -> tuple[int, tuple[Path, ...]]:
         except BlockingIOError:
             note = os.pread(handle, MAX_NOTE_BYTES, 0)
             os.close(handle)
-            raise _busy(folder, note) from None
+            raise _busy(folder, note, named) from None
         except BaseException:
             os.close(handle)
             raise
@@ -102,15 +105,16 @@ def _is_still(path: Path, handle: int) -> bool:
         return False
 
 
-def _busy(folder: Path, note: bytes) -> WorkFolderBusy:
+def _busy(folder: Path, note: bytes, named: str) -> WorkFolderBusy:
     try:
         found = json.loads(note)
         command, pid, since = str(found["command"]), int(found["pid"]), str(found["since"])
         known = bool(NOTE_WORD.fullmatch(command) and NOTE_WORD.fullmatch(since))
     except (ValueError, KeyError, TypeError):
         command, pid, since, known = "", 0, "", False
+    what, option = named[:-1].split(" (")
     who = f"release-tool {command} (process {pid}, since {since})" if known else "Another release-tool command"
     return WorkFolderBusy(
-        f"{who} is writing into the work folder {folder}.",
-        hint=f"Wait until {f'process {pid}' if known else 'it'} has ended, or name another folder with --work.",
+        f"{who} is writing into the {what} {folder}.",
+        hint=f"Wait until {f'process {pid}' if known else 'it'} has ended, or name another folder with {option}.",
     )

@@ -26,19 +26,19 @@ def old_rows() -> list[dict[str, str]]:
     while len(rows) < 38:
         model, version, fmt, dimension, pooling = OLD_MODELS[number % len(OLD_MODELS)]
         at = "-" if number == 0 else f"2023-{1 + number // 28:02}-{1 + number % 28:02} 11:07:{number:02}"
-        for one in ("ONNX", "TORCH_SCRIPT") if fmt == "BOTH" else (fmt,):
-            rows.append(
-                {
-                    column.UPLOADER: "-" if number == 0 else f"@person-{number % 3}",
-                    column.TIME: at,
-                    column.MODEL_ID: model,
-                    column.VERSION: version,
-                    column.FORMAT: one,
-                    column.DIMENSION: dimension,
-                    column.POOLING: pooling,
-                    column.RUN_ID: "-" if number == 0 else str(10_000_000 + number),
-                }
-            )
+        rows += [
+            {
+                column.UPLOADER: "-" if number == 0 else f"@person-{number % 3}",
+                column.TIME: at,
+                column.MODEL_ID: model,
+                column.VERSION: version,
+                column.FORMAT: one,
+                column.DIMENSION: dimension,
+                column.POOLING: pooling,
+                column.RUN_ID: "-" if number == 0 else str(10_000_000 + number),
+            }
+            for one in (("ONNX", "TORCH_SCRIPT") if fmt == "BOTH" else (fmt,))
+        ]
         number += 1
     return rows[:38]
 

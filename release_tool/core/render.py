@@ -12,6 +12,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from release_tool.core.escape import code, markdown, one_line, plain
+from release_tool.core.history import Code
 from release_tool.core.quantity import clip
 from release_tool.errors import UsageError
 
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 
 MAX_VALUE_CHARACTERS = 800
 """Longer than any value that a person reads; only config.json and the command are printed at length."""
+
+_WORDS = "@?[A-Za-z0-9]+(?:(?:, |[ ./_-])[A-Za-z0-9]+)*|-|[0-9-]{10} [0-9]{2}:[0-9]{2}:[0-9]{2}Z?"
+_HARMLESS = re.compile(f"(?:`(?:{_WORDS})`|{_WORDS})(?: \\| (?:`(?:{_WORDS})`|{_WORDS}))*")
+"""Cells that are a login, a time, or words between which single signs stand: nothing of it is markup anywhere."""
 
 _OF_A_TEMPLATE = (TypeError, ValueError, ArithmeticError, LookupError, AttributeError, RecursionError)
 """What the code of a template can raise beside jinja's own errors: ``1 + page.title``, an include."""
@@ -39,7 +44,9 @@ def render_html(template: str, page: Page, *, name: str = "review.html.j2") -> s
     Raises:
         UsageError: the template is wrong or names what a page has not.
     """
-    return _render(template, page, name, autoescape=True, finalize=_html_value, filters={"block": _html_block})
+    return _render(
+        template, {"page": page}, name, autoescape=True, finalize=_html_value, filters={"block": _html_block}
+    )
 
 
 def render_markdown(template: str, page: Page, *, name: str = "review.md.j2") -> str:
@@ -48,18 +55,27 @@ def render_markdown(template: str, page: Page, *, name: str = "review.md.j2") ->
     Raises:
         UsageError: the template is wrong or names what a page has not.
     """
-    filters = {"cell": _cell, "code": _code, "fence": _fence}
-    return _render(template, page, name, autoescape=False, finalize=_markdown_value, filters=filters)
+    return render_values(template, {"page": page}, name=name)
+
+
+def render_values(template: str, values: Mapping[str, object], *, name: str) -> str:
+    """Return Markdown made of named values.
+
+    Raises:
+        UsageError: the template is wrong or names what it was not given.
+    """
+    filters: dict[str, Callable[..., str]] = {"cell": _cell, "cells": _cells, "code": _code, "fence": _fence}
+    return _render(template, values, name, autoescape=False, finalize=_markdown_value, filters=filters)
 
 
 def _render(
     template: str,
-    page: Page,
+    values: Mapping[str, object],
     name: str,
     *,
     autoescape: bool,
     finalize: Callable[[Any], Any],
-    filters: Mapping[str, Callable[[str], str]],
+    filters: Mapping[str, Callable[..., str]],
 ) -> str:
     from jinja2 import StrictUndefined, TemplateError
     from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -74,7 +90,7 @@ def _render(
     )
     environment.filters.update(filters)
     try:
-        text = environment.from_string(template).render(page=page)
+        text = environment.from_string(template).render(**values)
     except (TemplateError, *_OF_A_TEMPLATE) as error:
         raise UsageError(
             f"The template {name} can't be rendered: {one_line(str(error))[:300]}",
@@ -101,6 +117,21 @@ def _markdown_value(value: Any) -> str:
 
 def _cell(value: str) -> Ready:
     return Ready(markdown(clip(str(value), MAX_VALUE_CHARACTERS)))
+
+
+def _cells(values: Any, absent: str = "") -> Ready:
+    """Return the cells of one line of a table; ``absent`` stands where there is no value.
+
+    Most lines hold nothing that could mean anything in Markdown, and a table may have thousands: these are looked at
+    once, and not escaped sign by sign.
+    """
+    items = (values,) if isinstance(values, str) else values
+    cells = [absent if item is None else item for item in items]
+    line = " | ".join([f"`{item}`" if item.__class__ is Code else item for item in cells])
+    whole = _HARMLESS.fullmatch(line) and line.count("|") == len(cells) - 1 and "www" not in line.lower()
+    if whole and len(line) < MAX_VALUE_CHARACTERS:
+        return Ready(line)
+    return Ready(" | ".join(_code(item) if isinstance(item, Code) else _cell(item) for item in cells))
 
 
 def _code(value: str) -> Ready:

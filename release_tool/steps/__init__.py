@@ -13,15 +13,20 @@ if TYPE_CHECKING:
 def emit(context: Context, text: str, data: Any) -> None:
     """Print a step's result on stdout: ``data`` as JSON with --json, else ``text``."""
     if context.json:
-        import json
-
         from release_tool.core.codec import encode_text
-        from release_tool.streams import carries
 
-        text = encode_text(data)
-        # Escapes of JSON's own: those of the stream would make another text of it, or none.
-        click.echo(text if carries(text) else json.dumps(json.loads(text), indent=2) + "\n", nl=False)
+        emit_text(encode_text(data))
     else:
         from release_tool.core.escape import log_text
 
         click.echo(log_text(text))
+
+
+def emit_text(text: str) -> None:
+    """Print JSON on stdout."""
+    import json
+
+    from release_tool.streams import carries
+
+    # Escapes of JSON's own: those of the stream would make another text of it, or none.
+    click.echo(text if carries(text) else json.dumps(json.loads(text), indent=2) + "\n", nl=False)

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from release_tool.core.review import Review
 
 TEMPLATES = ("review.html.j2", "review.md.j2")
-OWN_TEMPLATES = "templates"
-MAX_TEMPLATE_BYTES = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,11 +69,12 @@ def run_review(context: Context) -> ReviewResult:
     from release_tool.core.render import render_html, render_markdown
     from release_tool.documents import WorkFolder, write_atomic
     from release_tool.steps.review_reading import read_release
+    from release_tool.steps.templates import load_templates
 
     work = WorkFolder(context.work)
     with context.console.step("Review"):
         given = read_release(work)
-        templates, overridden = load_templates(context.repo)
+        templates, overridden = load_templates(context.repo, TEMPLATES)
         page = make_page(_with_templates(given, overridden))
         texts = {
             "review.md": render_markdown(templates["review.md.j2"], page),
@@ -120,36 +119,3 @@ def _tell(context: Context, review: Review) -> None:
             f"NOT RELEASABLE:\n{lines}",
             hint=f"The evidence is in {context.work / 'review.html'}; correct the cause and validate again.",
         )
-
-
-def load_templates(repo: Path) -> tuple[dict[str, str], dict[str, str]]:
-    """Return template → text, and template → sha256 of those that the repository brings along itself.
-
-    A file of ``templates/`` in the repository wins over the packaged one of the same name.
-
-    Raises:
-        UsageError: such a file can't be read as UTF-8 text.
-    """
-    from release_tool.core.digest import sha256_bytes
-    from release_tool.errors import UsageError
-    from release_tool.packaged import read_packaged
-
-    texts, overridden = {}, {}
-    for name in TEMPLATES:
-        own = repo / OWN_TEMPLATES / name
-        packaged = read_packaged(f"templates/{name}")
-        data = packaged
-        if own.is_file():
-            if own.stat().st_size > MAX_TEMPLATE_BYTES:
-                raise UsageError(f"The template {name} is larger than 1 MB.", hint="Is it the right file?")
-            data = own.read_bytes()
-        try:
-            texts[name] = data.decode()
-        except UnicodeDecodeError as error:
-            raise UsageError(
-                f"The template {name} of the repository is not UTF-8 text.",
-                hint=f"Correct {OWN_TEMPLATES}/{name}, or remove it to use the packaged one.",
-            ) from error
-        if data != packaged:
-            overridden[name] = sha256_bytes(data)
-    return texts, overridden

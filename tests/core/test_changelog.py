@@ -36,7 +36,8 @@ lines = st.sampled_from(
     [
         "# Changelog", "## [Unreleased]", "## [Unreleased 2.x]", "## [1.0.0]", "## [0.9.0] - 2024-01-01", "### Added",
         "### Changed", "### Changed in docs", "### Fixed", "### Models", "#### Deep", "- a line", "* another", "", "",
-        "text", "```", "~~~~", "  ```python", MARKER, f"  {MARKER}", "<!-- a comment -->", "## Not bracketed", "\x0bodd\u2028line",
+        "text", "```", "~~~~", "  ```python", MARKER, f"  {MARKER}", "<!-- a comment -->", "## Not bracketed",
+        "\x0bodd\u2028line",
     ]
 )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""The ledger: any file reads in and back byte for byte, adding is a set's union, and a broken file is named by its line."""
+"""The ledger: any file reads in and back byte for byte, adding twice is once, a broken file is named by its line."""
 
 from __future__ import annotations
 
