@@ -73,14 +73,26 @@ uv_install() {
     "$venv/bin/uv" pip install --quiet --python "$python" "$@" >&2
 }
 
+# Some packages have no wheel and are built here, by the locked setuptools: a build of its own would fetch another one
+# that no lock knows.
+SOURCES_ONLY=(multi-key-dict)
+
 install_locked() { # install_locked LOCK: the name of a file in requirements, such as test
-  local started=$SECONDS lock="$root/requirements/$1.txt"
+  local started=$SECONDS lock="$root/requirements/$1.txt" name
+  local apart=() whole=()
+  for name in "${SOURCES_ONLY[@]}"; do
+    if grep -q "^$name==" "$lock"; then
+      install_locked build
+      apart+=(--no-build-isolation-package "$name")
+      whole=(--no-build-isolation)
+    fi
+  done
   say "Installing requirements/$1.txt"
-  if have_uv && uv_install --require-hashes --requirement "$lock"; then
+  if have_uv && uv_install --require-hashes "${apart[@]}" --requirement "$lock"; then
     :
   else
     say "uv is not to be had or gave up: pip does the same, in minutes"
-    "$python" -m pip install --quiet --disable-pip-version-check --require-hashes --requirement "$lock" >&2 ||
+    "$python" -m pip install --quiet --disable-pip-version-check --require-hashes "${whole[@]}" --requirement "$lock" >&2 ||
       die "requirements/$1.txt could not be installed." "See pip's words above; the network and the disk (6 GB) are the usual causes." 11
   fi
   say "requirements/$1.txt is in .venv ($((SECONDS - started)) s)"
