@@ -19,6 +19,7 @@ from release_tool.bounded import NotReadable, open_regular, read_bounded
 from release_tool.core.codec import DocumentFault, decode, encode_text, parse_text, schema_of
 from release_tool.core.digest import CHUNK_BYTES, sha256_bytes
 from release_tool.core.escape import one_line
+from release_tool.core.parts import PART_BYTES, FileParts
 from release_tool.errors import IntegrityError, MachineError, UsageError
 
 if TYPE_CHECKING:
@@ -77,6 +78,38 @@ def file_sha256(path: Path) -> str:
     except NotReadable as error:
         raise UsageError(f"{path.name} can't be read: {error}.", hint="Name a regular file.") from error
     return digest.hexdigest()
+
+
+def file_parts(path: Path) -> FileParts:
+    """Read a file once, and return its size, its sha256 and the sha256 of every part in which it would be sent.
+
+    ``file_sha256`` knows it from then on.
+
+    Raises:
+        UsageError: it is no regular file.
+    """
+    whole, size = hashlib.sha256(), 0
+    parts: list[bytes] = []
+    try:
+        with open_regular(path) as stream:
+            before = os.fstat(stream.fileno())
+            settled = time.time() - before.st_ctime > SETTLED_SECONDS
+            while True:
+                part, left = hashlib.sha256(), PART_BYTES
+                while left and (chunk := stream.read(min(CHUNK_BYTES, left))):
+                    whole.update(chunk)
+                    part.update(chunk)
+                    left -= len(chunk)
+                size += PART_BYTES - left
+                if left < PART_BYTES or not parts:
+                    parts.append(part.digest())
+                if left:
+                    break
+            if settled and size >= LARGE_BYTES and _state(os.fstat(stream.fileno())) == _state(before):
+                HASHED[_state(before)] = whole.hexdigest()
+    except NotReadable as error:
+        raise UsageError(f"{path.name} can't be read: {error}.", hint="Name a regular file.") from error
+    return FileParts(size=size, sha256=whole.hexdigest(), part_size=PART_BYTES, parts=tuple(parts))
 
 
 def _state(found: os.stat_result) -> tuple[int, ...]:
