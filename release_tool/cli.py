@@ -31,10 +31,12 @@ __all__ = ["COMMANDS", "Context", "cli", "main", "run"]
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "plan": ("release_tool.steps.plan", "Decide and name everything about a release."),
+    "check": ("release_tool.steps.check", "Look in the bucket whether the version is taken."),
     "fetch": ("release_tool.steps.fetch", "Download the planned revision and check every byte."),
     "trace": ("release_tool.steps.trace", "Write one archive an artifact of the plan."),
     "validate": ("release_tool.steps.validate", "Compare the archives with the source, number by number."),
     "review": ("release_tool.steps.review", "Write the page that approvers read, and its digest."),
+    "publish": ("release_tool.steps.publish", "Publish what was approved, exactly once."),
     "notify": ("release_tool.steps.notify", "Ask Jenkins to serve what was published."),
     "record": ("release_tool.steps.record", "Write a release into the ledger and the files that follow from it."),
     "listing": ("release_tool.steps.listing", "Show, make anew and publish the listings of what can be had."),

@@ -71,6 +71,7 @@ def write_release(
     change_proof: Any = lambda proof: proof,
     change_bundle: Any = lambda bundle: bundle,
     change_source: Any = lambda source: source,
+    archive_of: Any = None,
 ) -> Release:
     """Write a release as plan, fetch, trace and validate would, and return it.
 
@@ -83,6 +84,7 @@ def write_release(
         change_proof: proof → proof, before it is written.
         change_bundle: bundle → bundle, before it is written.
         change_source: source → source, before it is written.
+        archive_of: artifact id → bytes of its archive; null for a small one that is always the same.
     """
     work = WorkFolder(folder)
     plan = plan or make_plan(kind)
@@ -92,9 +94,11 @@ def write_release(
     write_atomic(work.path(f"answers-{kind}.safetensors"), f"answers of {kind}".encode())
     release = Release(folder=folder, plan=plan, source=source)
     for artifact in plan.artifacts:
-        archive = _file(work, f"archives/{artifact.file_name}", _zip(artifact.id))
-        data = json.dumps({"name": artifact.registered_name, "version": plan.request.version}).encode()
-        config = _file(work, f"archives/{artifact.id}.config.json", data)
+        archive = _file(work, f"archives/{artifact.file_name}", (archive_of or _zip)(artifact.id))
+        facts = {"name": artifact.registered_name, "version": plan.request.version}
+        if archive_of:
+            facts["model_content_hash_value"] = archive.sha256
+        config = _file(work, f"archives/{artifact.id}.config.json", json.dumps(facts).encode())
         uses = work.uses("plan.json", "source.json")
         made = make_bundle(kind, artifact.format, artifact=artifact.id, archive=archive, config=config, uses=uses)
         bundle = change_bundle(made)

@@ -57,6 +57,10 @@ class Review:
         """Say what contradicts itself in this document; null when nothing does."""
         if [file.path for file in self.files] != sorted({file.path for file in self.files}):
             return "its files are not sorted by path, or one is named twice"
+        if not {file.path for file in self.pages} <= {PAGE_MARKDOWN, PAGE_HTML}:
+            return "it names other pages than a review writes"
+        if any(".." in file.path.split("/") or file.path.startswith("/") for file in self.files):
+            return "it names a file outside the work folder"
         if self.reasons and self.digest is not None:
             return "it has a digest although it says why it may not be released"
         if not self.reasons and self.digest != digest(self.files):

@@ -22,8 +22,12 @@ if TYPE_CHECKING:
     from release_tool.documents import WorkFolder
 
 
-def read_release(work: WorkFolder) -> Reviewed:
+def read_release(work: WorkFolder, *, look_inside: bool = True) -> Reviewed:
     """Return everything that the page is made of.
+
+    Args:
+        work: the work folder.
+        look_inside: whether the archives are opened to say where they deploy, which only the page shows.
 
     Raises:
         UsageError: plan, fetch or trace have not run.
@@ -60,6 +64,7 @@ def read_release(work: WorkFolder) -> Reviewed:
         compat=tuple(
             row
             for artifact in plan.artifacts
+            if look_inside
             for row in compat(work, plan, bundles[artifact.id], certificates.get(artifact.id))
         ),
     )
