@@ -33,7 +33,9 @@ def test_the_commands_of_a_page_exist_with_their_options(page):
     for arguments in commands(page.read_text(encoding="utf-8")):
         name = next(word for word in arguments if word in COMMANDS)
         command = cli.get_command(None, name)
-        known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
+        whole = [command, *getattr(command, "commands", {}).values()]
+        params = [parameter for one in whole for parameter in one.params]
+        known = {option for parameter in params for option in (*parameter.opts, *parameter.secondary_opts)}
         unknown = [word for word in arguments if word.startswith("--") and word.split("=")[0] not in known]
         assert not unknown, f"release-tool {name} has no {unknown}"
 

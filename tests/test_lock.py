@@ -145,8 +145,8 @@ WRITING = {
     "review": ("review",),
     "run": ("run", MODEL, "--version", "1.0.0"),
 }
-OTHER_PLACES = {"compat", "doctor", "node", "rebuild"}
-"""They write nothing into the work folder; rebuild has one of its own inside (a test below)."""
+OTHER_PLACES = {"compat", "doctor", "listing", "models", "node", "rebuild", "record"}
+"""They write nothing into the work folder; rebuild has one of its own inside (a test below), others write into --repo."""
 
 
 def test_every_command_is_known_to_write_or_not():

@@ -1,0 +1,242 @@
+"""``release-tool listing``: show, make anew and publish what can be had."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import click
+
+from release_tool.steps import emit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from release_tool.cli import Context
+    from release_tool.core.listing_rebuild import Rebuilt, Version
+    from release_tool.services.bucket import Bucket
+    from release_tool.steps.listing_publishing import Sent
+
+HELP = """Show, make anew and publish the listings of what can be had.
+
+model_listing/pretrained_models_all_versions.json has formats and descriptions; model_listing/pre_trained_models.json
+is the one that OpenSearch reads before it downloads a model.
+
+\b
+Examples:
+  release-tool listing show
+  release-tool listing rebuild --to s3://models/production --draft
+  release-tool listing publish --to s3://models/production
+"""
+REBUILD = """Make both listings anew from the keys of a bucket.
+
+What lies there is listed, unless the ledger has yanked it or model_listing/excluded.json leaves it out. Exit code 9
+where an entry would be lost whose objects exist: --drop names it, and notes it in excluded.json.
+
+\b
+Examples:
+  release-tool listing rebuild --to s3://models/production --draft
+  release-tool listing rebuild --to s3://models/production --drop huggingface/acme/tiny@1.0.0
+"""
+PUBLISH = """Write both listings into a bucket.
+
+Each replaces exactly the one that was read there. Exit code 9 where the bucket's lists a version that would be lost
+and that is neither yanked nor excluded.
+
+\b
+Examples:
+  release-tool listing publish --to s3://models/production --dry-run
+"""
+SHOW = """Show what can be had, by the listings of the repository.
+
+\b
+Examples:
+  release-tool listing show
+  release-tool listing show --json
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """One version of the listings."""
+
+    name: str
+    version: str
+    formats: tuple[str, ...]
+    description: str | None
+    served: bool
+    """Whether OpenSearch will download it: whether pre_trained_models.json has it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListingRebuilt:
+    """What ``listing rebuild`` did, or with --draft would do."""
+
+    to: str
+    changed: tuple[str, ...]
+    gone: tuple[str, ...]
+    """NAME@VERSION that were listed and do not lie in the bucket."""
+    halves: tuple[str, ...]
+    """Folders of the bucket in which archive or config.json is missing: not listed."""
+    diff: str | None = None
+
+
+@click.group(help=HELP, short_help="Show, make anew and publish the listings of what can be had.")
+def command() -> None:
+    """Hold the three."""
+
+
+to_option = click.option("--to", required=True, metavar="ADDRESS", help="s3://bucket/prefix or file:///folder.")
+
+
+@command.command("show", help=SHOW, short_help="Show what can be had.")
+@click.pass_obj
+def show_command(context: Context) -> None:
+    """Show both listings as one."""
+    from release_tool.core import listing as files
+    from release_tool.steps.worktree import read_state
+
+    records = read_state(context.repo).records
+    served = files.pairs(records.served)
+    shown = []
+    for name, version in sorted(files.pairs(records.all_versions) | served, key=files.pair_key):
+        facts = (records.all_versions.entry(name) or {}).get("versions", {}).get(version, {})
+        formats = facts.get("format") or (records.served.entry(name) or {}).get("format", [])
+        shown.append(
+            Shown(
+                name=name,
+                version=version,
+                formats=tuple(formats),
+                description=facts.get("description"),
+                served=(name, version) in served,
+            )
+        )
+    lines = (
+        f"{one.name}  {one.version}  {', '.join(one.formats)}{'' if one.served else '  not served'}" for one in shown
+    )
+    emit(context, "\n".join(lines) or "nothing is listed", shown)
+
+
+@command.command("rebuild", help=REBUILD, short_help="Make both listings anew from the keys of a bucket.")
+@to_option
+@click.option("--drop", multiple=True, metavar="NAME@VERSION", help="Leave this out, though it lies there; repeatable.")
+@click.option("--draft", is_flag=True, help="Print what would change as a diff, and change nothing.")
+@click.pass_obj
+def rebuild_command(context: Context, to: str, drop: tuple[str, ...], *, draft: bool) -> None:
+    """Make both listings anew."""
+    done = run_rebuild(context, to, drop, draft=draft)
+    for folder in done.halves:
+        context.console.warning(f"{folder} lacks its archive or its config.json; it is not listed.")
+    for one in done.gone:
+        context.console.warning(f"{one} was listed and does not lie in {done.to}; it is not listed any more.")
+    lines = done.diff or "\n".join(f"changed   {name}" for name in done.changed)
+    emit(context, lines or "unchanged  the listings are what the bucket says", done)
+
+
+def run_rebuild(context: Context, to: str, drop: Iterable[str], *, draft: bool = False) -> ListingRebuilt:
+    """Make both listings of the repository anew.
+
+    Raises:
+        UsageError: a name to drop is none.
+        RecordError: an entry would be lost; a file is not what it must be.
+        PublishError: the bucket refused.
+        Unreachable: it did not answer.
+    """
+    from release_tool.core.excluded import EXCLUDED, Exclusion, excluded_text
+    from release_tool.core.listing import ALL_VERSIONS, SERVED
+    from release_tool.core.listing_rebuild import found_in, rebuild
+    from release_tool.core.naming import ROOT
+    from release_tool.services.buckets import open_bucket
+    from release_tool.steps.worktree import diff_of, held, read_state, write_changes
+
+    bucket = open_bucket(to)
+    dropped = tuple(_version(word) for word in drop)
+    with held(context.repo, "listing rebuild", draft=draft):
+        state = read_state(context.repo)
+        found = found_in(bucket.keys(f"{ROOT}/"))
+        made = rebuild(
+            state.records,
+            found,
+            excluded=state.excluded,
+            dropped=dropped,
+            descriptions=_descriptions(bucket, found.whole),
+        )
+        _refuse_loss(made)
+        known = {(one.name, one.version) for one in state.excluded if one.format is None}
+        more = [
+            Exclusion(name=name, version=version, reason="dropped by listing rebuild")
+            for name, version in dropped
+            if (name, version) not in known
+        ]
+        after = {ALL_VERSIONS: made.all_versions.data(), SERVED: made.served.data()}
+        if more:
+            after[EXCLUDED] = excluded_text((*state.excluded, *more)).encode()
+        changes = state.changes(after)
+        if not draft:
+            write_changes(context.repo, changes)
+    return ListingRebuilt(
+        to=bucket.address,
+        changed=tuple(change.name for change in changes),
+        gone=tuple(f"{name}@{version}" for name, version in made.gone),
+        halves=found.halves,
+        diff=diff_of(changes) if draft else None,
+    )
+
+
+def _version(word: str) -> Version:
+    from release_tool.core.catalogue import split_name
+    from release_tool.errors import Fault, RequestError
+
+    name, version = split_name(word)
+    if not name or not version:
+        raise RequestError((Fault("--drop", f"{word[:200]!r} names no version", "NAME@VERSION"),))
+    return name, version
+
+
+def _descriptions(bucket: Bucket, versions: dict[Version, set[str]]) -> dict[Version, str]:
+    """Return what the config.json of each version says; nothing for one that says nothing."""
+    import json
+
+    from release_tool.core.naming import CONFIG_FILE, ROOT
+    from release_tool.steps.claiming import MAX_DOCUMENT_BYTES
+
+    found: dict[Version, str] = {}
+    for (name, version), formats in versions.items():
+        there = bucket.read(f"{ROOT}/{name}/{version}/{min(formats)}/{CONFIG_FILE}", MAX_DOCUMENT_BYTES)
+        try:
+            data = json.loads(there[0]) if there else {}
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(data, dict) and isinstance(data.get("description"), str):
+            found[name, version] = data["description"]
+    return found
+
+
+def _refuse_loss(made: Rebuilt) -> None:
+    from release_tool.errors import RecordError
+
+    if made.lost:
+        lines = "\n".join(f"  - {name}@{version}" for name, version in made.lost)
+        raise RecordError(
+            f"The listings would lose what lies in the bucket and was not yanked:\n{lines}",
+            hint="Name each with --drop NAME@VERSION, yank it, or correct model_listing/excluded.json.",
+        )
+
+
+@command.command("publish", help=PUBLISH, short_help="Write both listings into a bucket.")
+@to_option
+@click.option("--dry-run", is_flag=True, help="Say what would be written.")
+@click.pass_obj
+def publish_command(context: Context, to: str, *, dry_run: bool) -> None:
+    """Write both listings into a bucket."""
+    from release_tool.services.buckets import open_bucket
+    from release_tool.steps.listing_publishing import publish_listings
+
+    with context.console.step("Publish the listings"):
+        sent = publish_listings(context.repo, open_bucket(to), dry_run=dry_run)
+    emit(context, "\n".join(_line(one, dry_run=dry_run) for one in sent), sent)
+
+
+def _line(one: Sent, *, dry_run: bool) -> str:
+    word = "unchanged" if not one.written else "would write" if dry_run else "written"
+    return f"{word:9}  {one.key}  {one.sha256}"
