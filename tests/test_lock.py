@@ -144,6 +144,9 @@ WRITING = {
     "validate": ("validate",),
     "review": ("review",),
     "run": ("run", MODEL, "--version", "1.0.0"),
+    "check": ("check", "--overwrite"),
+    "publish": ("publish", "--approved", "0" * 64),
+    "notify": ("notify", "--server", "https://ci.example.org"),
 }
 OTHER_PLACES = {"compat", "doctor", "listing", "models", "node", "rebuild", "record"}
 """They write nothing into the work folder; rebuild has one of its own inside (a test below), others write into --repo."""
