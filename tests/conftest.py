@@ -12,6 +12,8 @@ import pytest
 NODE_GROUP = "opensearch-node"
 ALLOWED_SKIP = "node:"
 """A skip is allowed where its reason starts with this: the real OpenSearch can't run on this machine."""
+S3_SKIP = "s3:"
+"""The same for the S3 server, which Go builds."""
 
 
 def pytest_addoption(parser):
@@ -64,15 +66,16 @@ def pytest_xdist_make_scheduler(config, log):
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session, exitstatus):
-    """Fail the run when a test was skipped for another reason than a missing node, or at all where one is required."""
+    """Fail the run when a test was skipped for another reason than a server that is missing and not required."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if reporter is None or hasattr(session.config, "workerinput"):
         return
-    required = bool(os.environ.get("RELEASE_TOOL_REQUIRE_NODE"))
+    required = {ALLOWED_SKIP: "RELEASE_TOOL_REQUIRE_NODE", S3_SKIP: "RELEASE_TOOL_REQUIRE_S3"}
+    allowed = tuple(prefix for prefix, name in required.items() if not os.environ.get(name))
     wrong = [
         f"{report.nodeid}: {reason}"
         for report in reporter.stats.get("skipped", ())
-        if (reason := skip_reason(report)) and (required or not reason.startswith(ALLOWED_SKIP))
+        if (reason := skip_reason(report)) and not reason.startswith(allowed)
     ]
     if wrong:
         reporter.write_line("\nskipped by mistake:\n  " + "\n  ".join(wrong), red=True)
@@ -142,6 +145,42 @@ def node(node_machine):
 
     with running_node(Console(), env=dict(os.environ)) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory):
+    """Run a real S3 server on loopback, once a run; skip where there is none, fail where it is required."""
+    from s3.server import missing, running_server
+
+    reason = missing()
+    if reason:
+        if os.environ.get("RELEASE_TOOL_REQUIRE_S3"):
+            pytest.fail(f"the S3 server is required: {reason}")
+        pytest.skip(f"{S3_SKIP} {reason}")
+    with running_server(tmp_path_factory.mktemp("s3")) as running:
+        yield running
+
+
+@functools.cache
+def s3_loader(_path=None):
+    """Return botocore's reader of service descriptions, which keeps what it has read."""
+    import botocore.loaders
+
+    return botocore.loaders.Loader(include_default_search_paths=True)
+
+
+@pytest.fixture
+def s3(s3_server, monkeypatch):
+    """Lead every client that asks the environment to the S3 server, and to nobody's own account."""
+    import botocore.loaders
+
+    # The description of S3 is read once and not for every client.
+    monkeypatch.setattr(botocore.loaders, "create_loader", s3_loader)
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    for name, value in s3_server.environment().items():
+        monkeypatch.setenv(name, value)
+    return s3_server
 
 
 @pytest.fixture

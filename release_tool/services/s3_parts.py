@@ -60,7 +60,7 @@ class PartsUpload:
             )
         except self.client.exceptions.ClientError as error:
             if code_of(error) in TAKEN_CODES:
-                self._abort(upload, *earlier)
+                self._abort(upload)
             raise
         self._abort(*(other for other in earlier if other != upload))
         return found

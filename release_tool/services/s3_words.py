@@ -18,11 +18,10 @@ ATTEMPTS = 5
 CONNECT_SECONDS, READ_SECONDS = 10, 60
 CONFLICTS = 5
 CONFLICT_SECONDS = 0.2
-ABSENT_CODES = frozenset({"404", "NoSuchKey", "NotFound"})
 TAKEN_CODES = frozenset({"412", "PreconditionFailed"})
 CONFLICT_CODES = frozenset({"409", "ConditionalRequestConflict", "OperationAborted"})
 GONE_UPLOAD = "NoSuchUpload"
-NO_BUCKET = "NoSuchBucket"
+NO_BUCKET, NO_KEY = "NoSuchBucket", "NoSuchKey"
 CHANGED_CODES = frozenset({"BadDigest", "XAmzContentChecksumMismatch", "XAmzContentSHA256Mismatch", "InvalidDigest"})
 FORBIDDEN_CODES = frozenset({"403", "AccessDenied", "Forbidden", "InvalidAccessKeyId", "SignatureDoesNotMatch"})
 BUSY_STATUS = frozenset({408, 429, 500, 502, 503, 504})
@@ -30,6 +29,7 @@ NO_CREDENTIALS = frozenset({"NoCredentialsError", "PartialCredentialsError", "Cr
 WRONG_SETTINGS = frozenset(
     {"NoRegionError", "ParamValidationError", "ProfileNotFound", "ConfigParseError", "InvalidRegionError"}
 )
+ABSENT_CODES = frozenset({"404", "NotFound", NO_KEY})
 MAX_WORDS = 300
 
 
@@ -99,8 +99,9 @@ def _refusal(error: Any, what: str) -> Exception:
     status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
     said = _words(error.response.get("Error", {}).get("Message", ""))
     code, raw = one_line(code)[:MAX_WORDS], code
-    if raw in TAKEN_CODES or raw == GONE_UPLOAD:
-        # Gone: completed by a try whose answer was lost, or ended elsewhere. The caller looks what is there.
+    if raw in TAKEN_CODES or raw in {GONE_UPLOAD, NO_KEY}:
+        # Nothing is there to be replaced; or an upload is gone: completed by a try whose answer was lost, or ended
+        # elsewhere. The caller looks what is there.
         return Taken(what)
     if raw in CHANGED_CODES:
         return IntegrityError(
