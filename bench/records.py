@@ -88,15 +88,17 @@ def one_row(approved: str, name: str, version: str, fmt: str, *, at: str, key: s
     }
 
 
-def timed(line: list[str]) -> tuple[float, float]:
-    """Return wall and CPU seconds of one process."""
+def timed(line: list[str], bytecode: Path) -> tuple[float, float]:
+    """Return wall and CPU seconds of one process, which finds its modules compiled, as every installed one does."""
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONPYCACHEPREFIX": str(bytecode)}
+    env.pop("PYTHONDONTWRITEBYTECODE", None)
     before, started = os.times(), time.perf_counter()
     subprocess.run(
         [*TOOL, *line],
         check=True,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env=env,
     )
     wall, after = time.perf_counter() - started, os.times()
     return wall, after.children_user + after.children_system - before.children_user - before.children_system
@@ -128,10 +130,11 @@ def main() -> None:
             ("--version", ["--version"]),
         ):
             found = []
-            for _ in range(ROUNDS):
+            for _ in range(1 + ROUNDS):
                 if name == "record, new":
                     (repo / "supported_models.json").write_bytes(ledger)
-                found.append(timed(line))
+                found.append(timed(line, Path(place) / "bytecode"))
+            del found[0]  # it has compiled
             walls, cpus = zip(*found, strict=True)
             print(
                 f"{name:20} wall {min(walls):.3f} {statistics.median(walls):.3f}  cpu {min(cpus):.3f} {statistics.median(cpus):.3f}"

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from release_tool.bounded import NotReadable, read_bounded
-from release_tool.core.probes import parse
 from release_tool.errors import UsageError
 
 if TYPE_CHECKING:
@@ -21,6 +20,8 @@ def read_packaged(name: str) -> bytes:
 
 def packaged_probes() -> ProbeSet:
     """Return the probes that this project ships."""
+    from release_tool.core.probes import parse
+
     return parse(read_packaged("probes.json"))
 
 
@@ -30,6 +31,8 @@ def load_probes(path: Path | None = None) -> ProbeSet:
     Raises:
         UsageError: the file can't be read or is no probe set.
     """
+    from release_tool.core.probes import parse
+
     if path is None:
         return packaged_probes()
     try:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 BOM = "\N{ZERO WIDTH NO-BREAK SPACE}"
 SPACE = " \t\r\n"
@@ -32,8 +32,15 @@ class Item:
     """One object of the list."""
 
     data: Mapping[str, Any]
-    text: str | None = None
-    """As it stands in the file; null for one that was made or changed here."""
+    source: str | None = None
+    """The file that it was read from; null for one that was made or changed here."""
+    start: int = 0
+    end: int = 0
+
+    @property
+    def text(self) -> str | None:
+        """As it stands in the file."""
+        return None if self.source is None else self.source[self.start : self.end]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +73,32 @@ def style_of(text: str, usual: Style) -> Style:
 
 def render(items: Sequence[Item], style: Style) -> str:
     """Return the file."""
-    texts = [item.text or item_text(item.data, style) for item in items]
-    if not style.indent or not texts:
-        return style.mark + "[" + ("," if style.tight else ", ").join(texts) + "]" + style.end
-    gap = "\n" + " " * style.indent
-    return style.mark + "[" + gap + ("," + gap).join(texts) + "\n]" + style.end
+    if not style.indent or not items:
+        head, between, tail = "[", "," if style.tight else ", ", "]"
+    else:
+        gap = "\n" + " " * style.indent
+        head, between, tail = "[" + gap, "," + gap, "\n]"
+    pieces = [style.mark, head, *_pieces(items, between, style), tail, style.end]
+    return "".join(pieces)
+
+
+def _pieces(items: Sequence[Item], between: str, style: Style) -> Iterator[str]:
+    """Yield all objects and what stands between them; what stands together in the file is copied together."""
+    source: str | None = None
+    start = end = 0
+    for number, item in enumerate(items):
+        if source is not None and item.source is source and source[end : item.start] == between:
+            end = item.end
+            continue
+        if source is not None:
+            yield source[start:end]
+        if number:
+            yield between
+        source, start, end = item.source, item.start, item.end
+        if source is None:
+            yield item_text(item.data, style)
+    if source is not None:
+        yield source[start:end]
 
 
 def item_text(data: Mapping[str, Any], style: Style) -> str:
@@ -110,21 +138,26 @@ def _as_dumped(text: str, indent: int, make: type[T], *, deep: bool) -> tuple[T,
     """
     gap = "\n" + " " * indent
     inner = gap + " " * indent + '"'
-    body = text.rstrip(SPACE)
-    if not (body.startswith("[" + gap + "{" + inner) and body.endswith(gap + "}\n]")):
+    if not text.startswith("[" + gap + "{" + inner):
         return None
-    *texts, last = body[1 + len(gap) : -2].split(gap + "}," + gap)
-    texts = [*(part + gap + "}" for part in texts), last]
-    hook = _no_repeats if deep else None
+    decoder = json.JSONDecoder(object_pairs_hook=_no_repeats if deep else None, parse_constant=_no_constant)
     try:
-        found = json.loads(body, parse_constant=_no_constant, object_pairs_hook=hook)
+        found, end = decoder.raw_decode(text)
     except (ValueError, RecursionError):
         return None
-    if len(found) != len(texts):
+    if _skip(text, end) != len(text) or not text.endswith(gap + "}\n]", 0, end):
         return None
-    # A name given twice leaves fewer values than there are lines.
-    whole = all(isinstance(one, dict) and part.count(inner) == len(one) for one, part in zip(found, texts, strict=True))
-    return tuple(map(make, found, texts)) if whole else None
+    items: list[T] = []
+    start, between = 1 + len(gap), gap + "}," + gap
+    for one in found:
+        stop = text.find(between, start, end)
+        stop = end - 2 if stop < 0 else stop + len(gap) + 1
+        # A name given twice leaves fewer values than there are lines.
+        if not isinstance(one, dict) or text.count(inner, start, stop) != len(one):
+            return None
+        items.append(make(one, text, start, stop))
+        start = stop + 1 + len(gap)
+    return tuple(items) if items[-1].end == end - 2 else None
 
 
 def _one_by_one(text: str, make: type[T]) -> tuple[T, ...]:
@@ -139,7 +172,7 @@ def _one_by_one(text: str, make: type[T]) -> tuple[T, ...]:
             found, end = decoder.raw_decode(text, at)
             if not isinstance(found, dict):
                 raise _Wrong("it is no object", at)  # noqa: TRY301 - told with its place below
-            items.append(make(found, text[at:end]))
+            items.append(make(found, text, at, end))
             at = _skip(text, end)
         at = _skip(text, at + 1)
         if at != len(text):

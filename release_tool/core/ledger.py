@@ -20,7 +20,7 @@ from release_tool.core.naming import ROOT
 from release_tool.errors import RecordError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
 LEDGER = "supported_models.json"
 EMPTY = b"[]\n"
@@ -163,17 +163,9 @@ def parse(data: bytes, name: str = LEDGER) -> Ledger:
     for number, row in enumerate(rows, 1):
         wrong = row_fault(row.data)
         if wrong:
-            raise RecordError(f"{name}, row {number} (line {_line(text, rows, number)}): {wrong}.", hint=hint)
+            line = text.count("\n", 0, row.start) + 1
+            raise RecordError(f"{name}, row {number} (line {line}): {wrong}.", hint=hint)
     return Ledger(rows, rows, text)
-
-
-def _line(text: str, rows: Sequence[Row], number: int) -> int:
-    """Return the line on which a row begins."""
-    start = at = 0
-    for row in rows[:number]:
-        at = text.index(row.text or "", at)
-        start, at = at, at + len(row.text or "")
-    return text.count("\n", 0, start) + 1
 
 
 def of_release(ledger: Ledger, approved: str) -> tuple[Row, ...]:

@@ -55,7 +55,7 @@ TEXTS = frozenset({*FIRST, *OURS}) - NUMBERS - OBJECTS
 NEEDED = (MODEL_ID, VERSION, FORMAT)
 
 SHA256 = re.compile(r"[0-9a-f]{64}")
-KEY_SHAPE = re.compile(r"ml-models(/[A-Za-z0-9_][A-Za-z0-9._-]*){5,}")
+KEY_SHAPE = re.compile(r"ml-models(?:/[A-Za-z0-9_][A-Za-z0-9._-]*+){5,}+")
 """``ml-models/source/name/version/format/file`` at the least."""
 
 
@@ -91,12 +91,13 @@ def _shape_fault(data: Mapping[str, Any]) -> str | None:
 
 def _own_fault(data: Mapping[str, Any]) -> str | None:
     key, approved, yanked = data.get(KEY), data.get(APPROVED), data.get(YANKED)
-    if (key is None) != (approved is None):
+    if key is not None and approved is not None:
+        if not SHA256.fullmatch(approved):
+            return f"{APPROVED!r} is no sha256"
+        if not KEY_SHAPE.fullmatch(key):
+            return f"{KEY!r} is no object key of an archive"
+    elif key is not approved:
         return f"it has {KEY if key else APPROVED!r} without {APPROVED if key else KEY!r}"
-    if approved is not None and not SHA256.fullmatch(approved):
-        return f"{APPROVED!r} is no sha256"
-    if key is not None and not KEY_SHAPE.fullmatch(key):
-        return f"{KEY!r} is no object key of an archive"
     if yanked is not None and not all(isinstance(yanked.get(part), str) for part in ("at", "reason")):
         return f"{YANKED!r} does not say when and why"
     return None

@@ -83,11 +83,11 @@ class Listing:
         names = self.names()
         if entry is None:
             return self.with_items(item for item in self.items if item.data["name"] != name)
-        if name in names:
+        if name in names and not order:
             place = names.index(name)
-            same = self.items[place].data == entry and _order_of(self.items[place].data) == _order_of(entry)
-            return self if same else self.with_items((*self.items[:place], Item(entry), *self.items[place + 1 :]))
-        by_name = {item.data["name"]: item for item in self.items} | {name: Item(entry)}
+            return self.with_items((*self.items[:place], _changed(self.items[place], entry), *self.items[place + 1 :]))
+        by_name = {item.data["name"]: item for item in self.items}
+        by_name[name] = _changed(by_name[name], entry) if name in by_name else Item(entry)
         wanted = insert(put_back(order, names, by_name, text_key) if order else names, name, text_key)
         return self.with_items(by_name[item] for item in wanted)
 
@@ -96,9 +96,10 @@ class Listing:
         return Listing(tuple(items), self.read, self.source)
 
 
-def _order_of(entry: Mapping[str, Any]) -> list[list[str]]:
-    """Return the orders that equality of objects does not see."""
-    return [list(entry), list(entry.get("versions", ()))]
+def _changed(item: Item, entry: Entry) -> Item:
+    """Return an entry with other values; the very same one, with its own text, where none differs, nor their order."""
+    same = item.data == entry and list(item.data) == list(entry)
+    return item if same and list(item.data.get("versions", ())) == list(entry.get("versions", ())) else Item(entry)
 
 
 def parse(data: bytes | None, name: str) -> Listing:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 MAX_VALUE_CHARACTERS = 800
 """Longer than any value that a person reads; only config.json and the command are printed at length."""
 
-_WORDS = "@?[A-Za-z0-9]+(?:(?:, |[ ./_-])[A-Za-z0-9]+)*|-|[0-9-]{10} [0-9]{2}:[0-9]{2}:[0-9]{2}Z?"
+_WORDS = "[0-9-]{10} [0-9]{2}:[0-9]{2}:[0-9]{2}Z?|@?[A-Za-z0-9]++(?:(?:[./_-]|,? )[A-Za-z0-9]++)*+|-"
 _HARMLESS = re.compile(f"(?:`(?:{_WORDS})`|{_WORDS})(?: \\| (?:`(?:{_WORDS})`|{_WORDS}))*")
 """Cells that are a login, a time, or words between which single signs stand: nothing of it is markup anywhere."""
 
@@ -126,11 +126,11 @@ def _cells(values: Any, absent: str = "") -> Ready:
     once, and not escaped sign by sign.
     """
     items = (values,) if isinstance(values, str) else values
-    cells = [absent if item is None else item for item in items]
-    line = " | ".join([f"`{item}`" if item.__class__ is Code else item for item in cells])
-    whole = _HARMLESS.fullmatch(line) and line.count("|") == len(cells) - 1 and "www" not in line.lower()
+    line = " | ".join([absent if item is None else f"`{item}`" if item.__class__ is Code else item for item in items])
+    whole = _HARMLESS.fullmatch(line) and line.count("|") == len(items) - 1 and "www" not in line.lower()
     if whole and len(line) < MAX_VALUE_CHARACTERS:
         return Ready(line)
+    cells = [absent if item is None else item for item in items]
     return Ready(" | ".join(_code(item) if isinstance(item, Code) else _cell(item) for item in cells))
 
 

