@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import json
 import math
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from release_tool.core.plan import ReleasePlan
     from release_tool.core.source import SourceSnapshot
 
+SHIPPED = functools.cache(packaged_probes)
 VERSIONS = {
     "runtime": {"onnxruntime": "1.16.3", "tokenizers": "0.20.3", "torch": "2.13.0"},
     "node": {"opensearch": "3.6.0", "ml-commons": "3.6.0.0"},
@@ -52,7 +54,7 @@ def spread(index: int, low: float, high: float) -> float:
 def comparisons(kind: ModelKind, low: float, high: float) -> tuple[Any, ...]:
     """Return one comparison a shipped probe, with differences between ``low`` and ``high``."""
     rows = []
-    for index, probe in enumerate(packaged_probes().for_kind(kind)):
+    for index, probe in enumerate(SHIPPED().for_kind(kind)):
         tokens = min(512, 2 + max(1, len(probe.text) // 4))
         over: dict[str, Any] = {"probe": probe.id, "shape": probe.shape, "tokens": tokens, "tokens_reference": tokens}
         if kind is not ModelKind.HIGHLIGHTER:
@@ -124,7 +126,7 @@ def _certify(
             artifact=artifact,
             archive_sha256=release.bundles[artifact].archive.sha256,
             answers_sha256=work.sha256(answers),
-            probes_sha256=packaged_probes().sha256,
+            probes_sha256=SHIPPED().sha256,
             versions=VERSIONS[ring],
             comparisons=comparisons(kind, *span),
             uses=work.uses("plan.json", bundle_name(artifact), answers),

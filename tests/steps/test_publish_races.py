@@ -115,6 +115,31 @@ def test_a_claim_of_an_earlier_run_is_let_go_of_too(mine, bucket):
     assert contents(bucket) == before
 
 
+def test_a_claim_in_another_ones_place_stays_where_that_one_is_not_known_any_more(mine, bucket):
+    """A killed run put it there: to remove it would leave what the dead release sent without an owner."""
+    own = Claim(
+        key=FIRST, approved=mine[1], released_at="2026-01-01T00:00:00Z", objects={FIRST: OTHER}, instead_of=OTHER
+    )
+    put(bucket / claim_key(FIRST), encode_text(own))
+    put(bucket / claim_key(LAST), encode_text(replace(own, key=LAST, approved="e" * 64)))
+    before = contents(bucket)
+    assert publish(mine[0], bucket, mine[1]) == 3
+    assert contents(bucket) == before
+
+
+def test_a_claim_that_was_lost_on_the_way_is_noticed_before_the_marker(mine, bucket):
+    send = FolderBucket.send
+
+    def losing(self, key, *args, **named):
+        (bucket / claim_key(LAST)).unlink(missing_ok=True)
+        return send(self, key, *args, **named)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FolderBucket, "send", losing)
+        assert publish(mine[0], bucket, mine[1]) == 3
+    assert marker_key(mine[1]) not in contents(bucket)
+
+
 def test_bytes_that_nobody_claimed_stop_a_release_and_it_leaves_nothing(mine, bucket, capsys):
     foreign = bucket / PLAN.artifacts[-1].config_key
     put(foreign, "{}")
@@ -280,7 +305,30 @@ def test_of_two_that_replace_the_same_release_one_does(theirs, replacing, bucket
     before = contents(bucket)
     late = tmp_path / "late"
     replaces = claim_of(bucket, FIRST).replaces | claim_of(bucket, LAST).replaces
-    assert publish(late, bucket, another(late, plan=make_plan(replaces=replaces))) == 3
+    late_digest = another(late, plan=make_plan(replaces=replaces))
+    written = []
+    write = FolderBucket.write
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            FolderBucket, "write", lambda *args, **named: (written.append(named["match"]), write(*args, **named))[1]
+        )
+        assert publish(late, bucket, late_digest) == 3
+    assert written == [None]  # tried to create the first claim, and never took it from the one that has it
+    assert contents(bucket) == before
+
+
+def test_what_was_replaced_does_not_come_back_when_its_old_run_is_repeated(made, theirs, replacing, bucket, tmp_path):
+    """What it once replaced lies there again, put back by a third release: that is no leave to replace it again."""
+    work, digest = replacing
+    assert publish(work, bucket, digest) == 0
+    back = tmp_path / "theirs"
+    back_digest = another(back, plan=make_plan(replaces={key: file_sha256(bucket / key) for key in KEYS}))
+    assert publish(back, bucket, back_digest) == 0
+    before = contents(bucket)
+    assert {key: before[key] for key in KEYS} == {
+        key: (made["theirs"][0] / path).read_bytes() for key, path in sent(back)
+    }
+    assert publish(work, bucket, digest) == 3
     assert contents(bucket) == before
 
 
