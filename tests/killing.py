@@ -27,7 +27,7 @@ IMPORTS = (
 FOLDER_CALLS = ("head", "read", "digest", "write", "send", "remove")
 
 
-def killed_at_every_request(arguments, addresses, *, when, start=None, again=True, step=1):
+def killed_at_every_request(arguments, addresses, *, when, start=None, again=True, step=1, part_bytes=None):
     """Run the program, and return what it says.
 
     Args:
@@ -37,10 +37,12 @@ def killed_at_every_request(arguments, addresses, *, when, start=None, again=Tru
         start: a folder whose copy each address begins with.
         again: whether each killed run is followed by one that is not.
         step: how many requests later each run is killed than the one before.
+        part_bytes: of the parts in which large files are sent, where others than usual.
     """
     import release_tool
 
-    job = {"arguments": arguments, "addresses": addresses, "when": when, "start": start, "again": again, "step": step}
+    job = {"arguments": arguments, "addresses": addresses, "when": when, "start": start, "again": again, "step": step,
+           "part_bytes": part_bytes}  # fmt: skip
     package = str(Path(release_tool.__file__).parent.parent)
     done = subprocess.run(
         [sys.executable, __file__],
@@ -59,16 +61,18 @@ def main():
     job = json.load(sys.stdin)
     for name in IMPORTS:
         importlib.import_module(name)
+    from release_tool import documents
     from release_tool.services import bucket_s3
     from release_tool.steps import review_reading
 
     os.fsync = lambda _: None  # a kill loses nothing that was written; only a power cut does
-    gc.freeze()
+    documents.PART_BYTES = job["part_bytes"] or documents.PART_BYTES
     probes = review_reading.packaged_probes()
     review_reading.packaged_probes = lambda: probes
     if any(address.startswith("s3:") for address in job["addresses"]):
         client = bucket_s3.make_client(bucket_s3.SENDERS + 1)
         bucket_s3.make_client = lambda _: client
+    gc.freeze()
     said = []
     for number, address in enumerate(job["addresses"]):
         if job["start"]:

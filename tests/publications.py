@@ -9,15 +9,27 @@ from releases import write_release
 from release_tool.cli import run
 from release_tool.core.codec import decode_text
 from release_tool.core.publication import CLAIMS, MARKER
-from release_tool.core.review import Review
+from release_tool.core.review import REVIEW_NAME, Review
+from release_tool.documents import WorkFolder
+from release_tool.steps.review_reading import read_release
 
 OTHER = "f" * 64
 TIMES = {"released_at": "", "at": ""}
 
 
-def reviewed(folder, **over):
-    """Write a release, review it, and return its digest; see ``write_release`` for what may differ."""
+def reviewed(folder, *, pages=True, **over):
+    """Write a release, review it, and return its digest; see ``write_release`` for what may differ.
+
+    Args:
+        folder: the work folder.
+        pages: whether the pages for people are rendered, which takes longer than all the rest.
+        over: of ``write_release``.
+    """
     write_release(folder, **over)
+    if not pages:
+        review = read_release(WorkFolder(folder), look_inside=False).review
+        WorkFolder(folder).write(REVIEW_NAME, review)
+        return review.digest
     assert run(["--work", str(folder), "--repo", str(folder), "-q", "review"]) == 0
     return decode_text(Review, (folder / "review.json").read_text()).digest
 

@@ -108,6 +108,9 @@ class Handler(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     timeout = 60
+    upstream = None
+    disable_nagle_algorithm = True
+    wbufsize = -1  # headers and body leave together
 
     def log_message(self, *_):
         """Say nothing: the log is the proxy's own."""
@@ -118,6 +121,15 @@ class Handler(BaseHTTPRequestHandler):
             super().handle()
         except (ConnectionError, TimeoutError):
             self.close_connection = True
+        finally:
+            if self.upstream is not None:
+                self.upstream.close()
+
+    def handle_expect_100(self):
+        """Ask for the body at once."""
+        going_on = super().handle_expect_100()
+        self.wfile.flush()
+        return going_on
 
     def pass_on(self):
         length = int(self.headers.get("Content-Length") or 0)
@@ -143,21 +155,20 @@ class Handler(BaseHTTPRequestHandler):
 
     def forward(self):
         """Return the server's status, headers and body."""
-        connection = http.client.HTTPConnection(*self.server.upstream, timeout=60)
-        try:
-            connection.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
-            for name, value in self.headers.items():
-                if name.lower() not in {"expect", "connection"}:
-                    connection.putheader(name, value)
-            connection.endheaders()
-            if self.body:
-                connection.send(self.body)
-            found = connection.getresponse()
-            length = found.getheader("Content-Length", "0")
-            body = found.read()
-            headers = [(name, value) for name, value in found.getheaders() if name.lower() not in HOP]
-        finally:
-            connection.close()
+        if self.upstream is None:
+            self.upstream = http.client.HTTPConnection(*self.server.upstream, timeout=60)
+        connection = self.upstream
+        connection.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
+        for name, value in self.headers.items():
+            if name.lower() not in {"expect", "connection"}:
+                connection.putheader(name, value)
+        connection.endheaders()
+        if self.body:
+            connection.send(self.body)
+        found = connection.getresponse()
+        length = found.getheader("Content-Length", "0")
+        body = found.read()
+        headers = [(name, value) for name, value in found.getheaders() if name.lower() not in HOP]
         return found.status, [*headers, ("Content-Length", length if self.command == "HEAD" else str(len(body)))], body
 
     def answer(self, status, headers, body):
@@ -212,6 +223,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def fault_say_done(self, fault):
         """Answer a condition that did not hold as if it had: a store that knows the header and does not keep it."""
+        time.sleep(fault.value or 0)
         status, headers, body = self.forward()
         if status != 412:
             self.answer(status, headers, body)

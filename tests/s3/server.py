@@ -64,7 +64,7 @@ class Server:
 
 def missing():
     """Say why no server can be started here; empty where one can."""
-    return "" if shutil.which(PROGRAM) else os.environ.get(WHY_MISSING) or f"{PROGRAM} is not on PATH"
+    return os.environ.get(WHY_MISSING) or ("" if shutil.which(PROGRAM) else f"{PROGRAM} is not on PATH")
 
 
 @contextmanager
