@@ -122,6 +122,14 @@ install_package() {
   say "Installed $("$venv/bin/release-tool" --version)"
 }
 
+# Programs without a wheel, which Go builds from the pinned version, checked by Go's own checksum database.
+go_tool() { # go_tool PROGRAM MODULE VERSION
+  if go version -m "$venv/bin/$1" 2>/dev/null | grep -qE "^[[:space:]]mod[[:space:]]$2[[:space:]]$3([[:space:]]|\$)"; then
+    return
+  fi
+  GOBIN="$venv/bin" go install "$2/cmd/$1@$3"
+}
+
 # What the real OpenSearch node needs, asked of the installed package so that there is one rule. Nothing is printed
 # where everything is there; otherwise one line says what is missing.
 node_missing() {
