@@ -117,7 +117,8 @@ def _unigram(folder: Path) -> None:
         pieces.setdefault(word)
     scored = [(piece, 0.0 if piece in special else -4.0 - index / 50_000) for index, piece in enumerate(pieces)]
     tokenizer = Tokenizer(models.Unigram([*scored, ("<mask>", 0.0)], unk_id=3))
-    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    # As XLM-R's own file has it, and as transformers' class for it would build it whatever the file said.
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace()])
     tokenizer.decoder = decoders.Metaspace()
     tokenizer.post_processor = processors.TemplateProcessing(
         single="<s> $A </s>", pair="<s> $A </s> </s> $B </s>", special_tokens=[("<s>", 0), ("</s>", 2)]

@@ -15,6 +15,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -117,27 +118,44 @@ class Worker:
             raise _died(self.name, code)
         return results
 
+    def begin(self, arguments: Sequence[str]) -> None:
+        """Give the arguments to a child that was started ahead of its work; one that died says so in ``wait``."""
+        if self.process.stdin is not None:
+            with suppress(BrokenPipeError):
+                self.process.stdin.write(json.dumps(list(arguments)) + "\n")
+                self.process.stdin.close()
+
     def stop(self) -> None:
         """Kill the child if it still runs."""
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
-        if self.process.stdout is not None:
-            self.process.stdout.close()
+        for stream in (self.process.stdin, self.process.stdout):
+            if stream is not None:
+                with suppress(BrokenPipeError):
+                    stream.close()
 
 
-def start(name: str, module: str, arguments: Sequence[str], *, lean: bool = False, debug: bool = False) -> Worker:
+def start(
+    name: str, module: str, arguments: Sequence[str] | None, *, lean: bool = False, debug: bool = False
+) -> Worker:
     """Start a module's ``main`` as a child; its stderr is ours, its stdout carries events.
 
-    A ``lean`` one imports torch and transformers without their compilers (``release_tool.models.lean``).
+    Args:
+        name: for messages.
+        module: has ``main(arguments)``.
+        arguments: null starts it ahead of its work: it imports the module and waits for ``Worker.begin``.
+        lean: import torch and transformers without their compilers (``release_tool.models.lean``).
+        debug: let it print its traces.
     """
-    command = [sys.executable, "-P", "-m", STARTING, *(["--lean"] if lean else []), module, *arguments]
+    how = [*(["--lean"] if lean else []), *(["--ahead"] if arguments is None else [])]
+    command = [sys.executable, "-P", "-m", STARTING, *how, module, *(arguments or ())]
     env = clean_environment(os.environ) | ONE_THREAD
     env["RELEASE_TOOL_DEBUG"] = "1" if debug else ""
     process = subprocess.Popen(
         command,
         stdout=subprocess.PIPE,
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.PIPE if arguments is None else subprocess.DEVNULL,
         text=True,
         env=env,
         preexec_fn=_end_with_parent,  # noqa: PLW1509 - one system call, nothing that another thread could hold

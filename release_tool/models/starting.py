@@ -1,4 +1,7 @@
-"""Start a process of this ring: ``python -m release_tool.models.starting [--lean] MODULE ARGUMENT...``.
+"""Start a process of this ring: ``python -m release_tool.models.starting [--lean] [--ahead] MODULE ARGUMENT...``.
+
+One that is started ahead of its work imports the module and reads its arguments, a list in one line of JSON, from
+stdin; where none come before stdin ends, it ends too.
 
 Importing torch and transformers makes hundreds of thousands of objects that stay; looking for garbage among them takes
 a sixth of the time of the import, and taking them apart at the end as long again. So the collector rests until the
@@ -8,6 +11,7 @@ module is there, and again while a model is loaded; and when the work is done th
 from __future__ import annotations
 
 import gc
+import json
 import os
 import sys
 from contextlib import contextmanager, suppress
@@ -39,7 +43,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
             lean_imports()
             del arguments[0]
-        module = import_module(arguments[0])
+        ahead = arguments[0] == "--ahead"
+        module = import_module(arguments[int(ahead)])
+    if ahead:
+        line = sys.stdin.readline()
+        if not line:
+            return 0
+        arguments = [arguments[1], *json.loads(line)]
     code: int = module.main(arguments[1:])
     return code
 

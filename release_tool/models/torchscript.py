@@ -14,12 +14,13 @@ import pickletools
 import struct
 import zipfile
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from release_tool.errors import ExportError
-from release_tool.models.blobs import Blob, from_bytes
+from release_tool.models.blobs import Blob, crc_combine, from_bytes
 from release_tool.models.deprecations import deprecated_writers
 from release_tool.models.paging import MappedWeights
 from release_tool.models.stored_zip import stored_zip
@@ -35,6 +36,7 @@ DROPPED = (".data/serialization_id", "traced_inputs")
 TENSOR_ALIGNMENT = 64
 CHUNK_ELEMENTS = 2 << 20
 """Elements: about 8 MB, so that the test for NaN and the crc share the cache."""
+READERS = 2
 
 
 def trace(module: torch.nn.Module, example: tuple[Any, ...]) -> torch.jit.ScriptModule:
@@ -183,6 +185,7 @@ class Weights:
     def __init__(self) -> None:
         self._known: dict[tuple[Any, ...], Blob] = {}
         self._mapped: MappedWeights | None = None
+        self._pool = ThreadPoolExecutor(READERS)
 
     def blob(self, tensor: torch.Tensor, *, transposed: bool = False) -> Blob:
         """Return the bytes of a tensor (or of its transpose) in row-major order.
@@ -192,32 +195,60 @@ class Weights:
         """
         key = (tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype, transposed)
         if key not in self._known:
-            crc = 0
-            for chunk in self._chunks(tensor, transposed=transposed):
-                _refuse_infinite(chunk, tensor)
-                crc = zlib.crc32(_bytes(chunk), crc)
             self._known[key] = Blob(
                 tensor.numel() * tensor.element_size(),
-                crc,
-                lambda: (_bytes(chunk) for chunk in self._chunks(tensor, transposed=transposed)),
+                self._crc(tensor, transposed=transposed),
+                lambda: self._pieces(tensor, transposed=transposed),
             )
         return self._known[key]
+
+    def _crc(self, tensor: torch.Tensor, *, transposed: bool) -> int:
+        """Read a tensor once, chunk by chunk on two threads, and join what they found."""
+        flat = _flat(tensor, transposed=transposed)
+        crc = 0
+        # A pool costs more than a small tensor.
+        each = map if flat.numel() <= CHUNK_ELEMENTS else self._pool.map
+        for size, part in each(lambda chunk: self._read(chunk, tensor), _chunks(flat)):
+            crc = crc_combine(crc, part, size)
+        self._done_with(tensor, transposed=transposed)
+        return crc
+
+    def _read(self, chunk: torch.Tensor, tensor: torch.Tensor) -> tuple[int, int]:
+        _refuse_infinite(chunk, tensor)
+        data = _bytes(chunk)
+        crc = zlib.crc32(data)
+        self._give_back(chunk)
+        return len(data), crc
+
+    def _pieces(self, tensor: torch.Tensor, *, transposed: bool) -> Iterator[memoryview]:
+        for chunk in _chunks(_flat(tensor, transposed=transposed)):
+            yield _bytes(chunk)
+            self._give_back(chunk)
+        self._done_with(tensor, transposed=transposed)
 
     def rest(self) -> None:
         """Give back the memory of weights that are mapped from their file; called when a trace is done."""
         self._mapped = MappedWeights()
         self._mapped.give_back_all()
 
-    def _chunks(self, tensor: torch.Tensor, *, transposed: bool) -> Iterator[torch.Tensor]:
-        plain = tensor.detach()
-        flat = (plain.t() if transposed else plain).contiguous().reshape(-1)
-        for start in range(0, flat.numel(), CHUNK_ELEMENTS):
-            chunk = flat[start : start + CHUNK_ELEMENTS]
-            yield chunk
-            if self._mapped is not None:  # whoever still reads it gets the same bytes from the file again
-                self._mapped.give_back(chunk.data_ptr(), chunk.numel() * chunk.element_size())
-        if self._mapped is not None and transposed:
-            self._mapped.give_back(plain.data_ptr(), plain.numel() * plain.element_size())
+    def _give_back(self, chunk: torch.Tensor) -> None:
+        """Give back the memory of a chunk; whoever still reads it gets the same bytes from the file again."""
+        if self._mapped is not None:
+            self._mapped.give_back(chunk.data_ptr(), chunk.numel() * chunk.element_size())
+
+    def _done_with(self, tensor: torch.Tensor, *, transposed: bool) -> None:
+        if transposed:  # the chunks were those of a copy
+            self._give_back(tensor.detach())
+
+
+def _flat(tensor: torch.Tensor, *, transposed: bool) -> torch.Tensor:
+    plain = tensor.detach()
+    return (plain.t() if transposed else plain).contiguous().reshape(-1)
+
+
+def _chunks(flat: torch.Tensor) -> Iterator[torch.Tensor]:
+    for start in range(0, flat.numel(), CHUNK_ELEMENTS):
+        yield flat[start : start + CHUNK_ELEMENTS]
 
 
 def _bytes(chunk: torch.Tensor) -> memoryview:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 import re
 import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from release_tool.core.digest import CHUNK_BYTES, tree_digest
+from release_tool.core.digest import tree_digest
 from release_tool.core.plan import PlannedFile, RemoteCode
 from release_tool.core.snapshot_files import check_path, is_ignored, select
-from release_tool.documents import disk_error
+from release_tool.documents import disk_error, file_sha256
 from release_tool.errors import IntegrityError, SourceError, UnsafeModel
 from release_tool.services.checked_files import INCOMPLETE, SHA256, check_bytes, copy_or_share, hex_of, is_whole
 from release_tool.services.sources import Pinned, check_readable
@@ -203,20 +201,17 @@ def _inside(root: Path, entry: Path, path: str) -> Path:
 
 
 def _look(path: str, real: Path) -> _Seen:
-    digest = hashlib.sha256()
     try:
-        if not stat.S_ISREG(real.stat().st_mode):
+        before = real.stat()
+        if not stat.S_ISREG(before.st_mode):
             raise UnsafeModel(f"{path} is no regular file.", hint="Remove it from the folder.")
-        with real.open("rb") as stream:
-            before = os.fstat(stream.fileno())
-            while chunk := stream.read(CHUNK_BYTES):
-                digest.update(chunk)
-            after = os.fstat(stream.fileno())
+        digest = file_sha256(real)  # plan and fetch of one command look at the same files
+        after = real.stat()
     except OSError as error:
         raise SourceError(f"{path} can't be read: {error.strerror}.", hint="Check its permissions.") from error
-    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+    if (before.st_ino, before.st_size, before.st_mtime_ns) != (after.st_ino, after.st_size, after.st_mtime_ns):
         raise _changed(path)
-    planned = PlannedFile(path=path, size=after.st_size, digest=SHA256 + digest.hexdigest())
+    planned = PlannedFile(path=path, size=after.st_size, digest=SHA256 + digest)
     return _Seen(planned=planned, real=real, inode=after.st_ino, modified_ns=after.st_mtime_ns)
 
 

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from release_tool.workers import Worker
 
 
+MODULE = "release_tool.models.oracle"
+
+
 class Oracle:
     """The oracle's process, from its start in one step to its end in the same or a later one.
 
@@ -24,6 +27,7 @@ class Oracle:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._worker: Worker | None = None
+        self._begun = False
 
     def __enter__(self) -> Self:
         """Return itself; nothing runs yet."""
@@ -33,12 +37,18 @@ class Oracle:
         """Kill the process if nobody waited for it."""
         if self._worker is not None:
             self._worker.stop()
-            self._worker = None
+            self._worker, self._begun = None, False
 
     @property
     def running(self) -> bool:
         """Whether somebody still has to wait for it."""
-        return self._worker is not None
+        return self._begun
+
+    def prepare(self) -> None:
+        """Let the process import its libraries while others still decide what it is to answer."""
+        from release_tool.workers import start
+
+        self._worker = start("oracle", MODULE, None, debug=self._context.debug)
 
     def start(self, work: Path, kinds: Sequence[ModelKind], probes: Path | None = None) -> None:
         """Start to answer the probes (the shipped ones unless a file is given) for these kinds."""
@@ -47,7 +57,11 @@ class Oracle:
         arguments = ["--work", str(work), *(f"--kind={kind.value}" for kind in kinds)]
         if probes is not None:
             arguments.append(f"--probes={probes}")
-        self._worker = start("oracle", "release_tool.models.oracle", arguments, debug=self._context.debug)
+        if self._worker is None:
+            self._worker = start("oracle", MODULE, arguments, debug=self._context.debug)
+        else:
+            self._worker.begin(arguments)
+        self._begun = True
 
     def wait(self, *, bar: bool = False) -> None:
         """Wait until the answers are written, with a bar of its own where nothing else draws one.
@@ -56,7 +70,7 @@ class Oracle:
             ReleaseError: what the process reports.
         """
         worker = self._worker
-        if worker is None:
+        if worker is None or not self._begun:
             return
         console = self._context.console
         if bar:
@@ -70,4 +84,4 @@ class Oracle:
         else:
             worker.wait(console)
         worker.stop()
-        self._worker = None
+        self._worker, self._begun = None, False

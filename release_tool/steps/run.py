@@ -119,21 +119,24 @@ def run_release(context: Context, inputs: dict[str, Raw], *, rings: tuple[str, .
     from release_tool.steps.plan import plan_release
     from release_tool.steps.proving import written
     from release_tool.steps.review import run_review
-    from release_tool.steps.trace import run_trace
+    from release_tool.steps.trace import ahead, run_trace
     from release_tool.steps.validate import run_validate
 
     done = Run()
-    if inputs:
-        with done.timed("plan"):
-            plan_release(context, inputs)
-    with done.timed("fetch"):
-        run_fetch(context)
-    with beside(context) as running:
+    with beside(context) as running, ahead(context, inputs) as export:
+        if export is not None:
+            running.oracle.prepare()
+        if inputs:
+            with done.timed("plan"):
+                plan_release(context, inputs)
+        with done.timed("fetch"):
+            run_fetch(context)
         with done.timed("trace"):
             run_trace(
                 context,
                 oracle=running.oracle,
                 ready=lambda artifact: running.rings.start(written(context, artifact), RUNTIME),
+                export=export,
             )
         with done.timed("validate"):
             verdicts = run_validate(context, rings=rings, running=running)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,14 +12,17 @@ from release_tool.steps import emit
 from release_tool.steps.options import collect_inputs, model_argument, request_options
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from release_tool.cli import Context
     from release_tool.core.bundle import Bundle
+    from release_tool.core.inputs import Raw
     from release_tool.core.plan import ReleasePlan
     from release_tool.documents import WorkFolder
     from release_tool.steps.answering import Oracle
+    from release_tool.workers import Worker
 
+MODULE = "release_tool.models.export"
 
 HELP = """Write one archive an artifact of the plan.
 
@@ -62,11 +66,15 @@ def command(
 
     context: Context = ctx.obj
     inputs = collect_inputs(model, options)
-    with hold(context.work, "trace"), Oracle(context) as oracle:
+    with hold(context.work, "trace"), Oracle(context) as oracle, ahead(context, inputs) as export:
+        if export is not None and answers:
+            oracle.prepare()
         if inputs:
             plan_release(context, inputs)
             run_fetch(context)
-        bundles = run_trace(context, artifacts=artifacts, oracle=oracle if answers else None, again=again)
+        bundles = run_trace(
+            context, artifacts=artifacts, oracle=oracle if answers else None, again=again, export=export
+        )
         oracle.wait(bar=True)
     lines = [
         f"{context.work / bundle.archive.path}  {bundle.archive.size:,} bytes  sha256:{bundle.archive.sha256}"
@@ -90,11 +98,12 @@ def run_trace(
     oracle: Oracle | None = None,
     again: bool = False,
     ready: Callable[[str], None] = lambda _: None,
+    export: Worker | None = None,
 ) -> tuple[Bundle, ...]:
     """Make the archives that are missing and return all bundles of the plan's artifacts that were asked for.
 
     An oracle is started beside the export where its answers are missing; the caller waits for it. ``ready`` is told
-    each artifact as soon as its bundle is written.
+    each artifact as soon as its bundle is written. ``export`` is a process that was started ahead.
 
     Raises:
         UsageError: the plan has no such artifact.
@@ -121,7 +130,7 @@ def run_trace(
         context.console.info(f"{name} is traced already.")
     if state.missing:
         with context.console.step("Trace " + ", ".join(state.missing)):
-            _export(context, work, plan, source, state.missing, oracle=oracle, ready=ready)
+            _export(context, work, plan, source, state.missing, oracle=oracle, ready=ready, ahead=export)
     return tuple(work.read(Bundle, bundle_name(name), made_by="trace") for name in wanted)
 
 
@@ -153,6 +162,7 @@ def _export(
     *,
     oracle: Oracle | None,
     ready: Callable[[str], None],
+    ahead: Worker | None,
 ) -> None:
     """Run the export process, the oracle beside it, and check the snapshot while they import their libraries."""
     from release_tool.core.bundle import bundle_name
@@ -162,13 +172,13 @@ def _export(
     require_trace_extra()
     for name in missing:
         work.path(bundle_name(name)).unlink(missing_ok=True)
-    export = start(
-        "export",
-        "release_tool.models.export",
-        ["--work", str(work.folder), *(f"--artifact={name}" for name in missing)],
-        lean=not plan.request.trust_remote_code,  # a model's own code may want what nothing else here does
-        debug=context.debug,
-    )
+    arguments = ["--work", str(work.folder), *(f"--artifact={name}" for name in missing)]
+    lean = not plan.request.trust_remote_code  # a model's own code may want what nothing else here does
+    if ahead is not None and lean:
+        export = ahead
+        export.begin(arguments)
+    else:
+        export = start("export", MODULE, arguments, lean=lean, debug=context.debug)
     try:
         if oracle is not None and not answers_present(work, plan):
             oracle.start(work.folder, plan.kinds)
@@ -178,6 +188,35 @@ def _export(
             export.wait(context.console, lambda done, _: bar.set(done), lambda made: ready(made["id"]))
     finally:
         export.stop()
+
+
+@contextmanager
+def ahead(context: Context, inputs: dict[str, Raw]) -> Iterator[Worker | None]:
+    """Let the export import its libraries while plan and fetch look at a folder, which keeps one core busy at most.
+
+    Null where that would be for nothing, or for long: a model of the hub, one with code of its own, a work folder in
+    which something was traced, no libraries to import.
+    """
+    from pathlib import Path
+
+    from release_tool.services.trace_extra import packages
+    from release_tool.workers import start
+
+    model = inputs.get("model")
+    worker: Worker | None = None
+    if (
+        isinstance(model, str)
+        and Path(model).is_dir()
+        and not inputs.get("trust_remote_code")
+        and not any(context.work.glob("bundle-*.json"))
+        and all(package.fits for package in packages())
+    ):
+        worker = start("export", MODULE, None, lean=True, debug=context.debug)
+    try:
+        yield worker
+    finally:
+        if worker is not None:
+            worker.stop()
 
 
 def answers_present(work: WorkFolder, plan: ReleasePlan) -> bool:

@@ -189,3 +189,31 @@ def test_a_killed_parent_leaves_no_child_that_goes_on_writing(tmp_path: Path, mo
     while any(Path(f"/proc/{pid}").exists() for pid in found) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not [pid for pid in found if Path(f"/proc/{pid}").exists()]
+
+
+def test_an_export_that_was_started_before_the_plan_writes_the_same_bytes(tmp_path: Path, model: Path) -> None:
+    """``trace FOLDER`` imports the libraries while it plans; ``trace`` alone does not."""
+    early, late = tmp_path / "early", tmp_path / "late"
+    assert tool(early, "trace", str(model), "--version", "1.0.0").returncode == 0
+    assert tool(late, "plan", str(model), "--version", "1.0.0").returncode == 0
+    assert tool(late, "fetch").returncode == 0
+    assert tool(late, "trace").returncode == 0
+    assert digests(early) == digests(late)
+    assert (early / "answers-dense.safetensors").read_bytes() == (late / "answers-dense.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize("command", ["trace", "run"])
+def test_a_request_that_is_refused_leaves_no_process_behind(tmp_path: Path, model: Path, command: str) -> None:
+    mark = f"mark of {tmp_path}"
+    done = tool(tmp_path / "work", command, str(model), "--version", "one", "--kind", "sparse", env={"MARK": mark})
+    assert done.returncode == 2, done.stderr
+    assert "--version" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not [at for at in Path("/proc").iterdir() if at.name.isdecimal() and mark in environment(at)]
+
+
+def environment(process: Path) -> str:
+    try:
+        return (process / "environ").read_text(errors="replace")
+    except OSError:  # it has ended
+        return ""
