@@ -173,7 +173,10 @@ def _cpu(found: Found) -> str:
             _spread([_peer_sum(pair, "cpu_s") for pair in pairs]), f"{_ratio(pairs, 'cpu_s', _peer_sum):.2f}",
         ))  # fmt: skip
     head = ("Model", "Condition", "Ours, CPU s", "Peer, CPU s", "Ratio")
-    return "## CPU time\n\nUser and system time of all processes; no target.\n\n" + _table(head, rows)
+    return (
+        "## CPU time\n\nUser and system time of all processes; no target. Divided by the number of cores it is the least "
+        "wall time that the same work can take in any order.\n\n" + _table(head, rows)
+    )
 
 
 def _written(out: Path, cases: Sequence[Case]) -> str:
