@@ -10,6 +10,7 @@ import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from release_tool.core.certificate import Certificate, certificate_name
 from release_tool.core.diagnosis import diagnose
 from release_tool.core.kinds import ModelKind
 from release_tool.core.proof import LEGACY, RUNTIME, Proof, allowed, proof_name
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from release_tool.models.answers import Answers
     from release_tool.models.compare import Measured
     from release_tool.services.node import Node
+    from release_tool.services.runtime_ring import Running
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +95,15 @@ class Verdict:
         return replace(self, failures=failures, passed=not failures)
 
 
-def ask(target: Target, ring: str, *, console: Console, cache: Path, node: Node | None = None) -> Answered:
+def ask(
+    target: Target,
+    ring: str,
+    *,
+    console: Console,
+    cache: Path,
+    node: Node | None = None,
+    running: Running | None = None,
+) -> Answered:
     """Ask an archive the probes in one ring; a ring that refuses it as a whole refuses every probe.
 
     Raises:
@@ -102,7 +112,9 @@ def ask(target: Target, ring: str, *, console: Console, cache: Path, node: Node 
     from release_tool.models.compare import Measured
 
     try:
-        return _on_node(target, node, console) if node is not None else _in_runtime(target, ring, console, cache)
+        if node is not None:
+            return _on_node(target, node, console)
+        return _in_runtime(target, ring, console, cache, running)
     except (ValidationFailed, RemoteFailed) as refusal:
         refused = {probe.id: str(refusal) for probe in target.rows}
         measured = Measured(arrays={}, errors=refused)
@@ -137,13 +149,20 @@ def prove(target: Target, ring: str, answered: Answered, reference: Reference) -
     )
 
 
-def _in_runtime(target: Target, ring: str, console: Console, cache: Path) -> Answered:
+def _in_runtime(target: Target, ring: str, console: Console, cache: Path, running: Running | None) -> Answered:
     from release_tool.models.compare import Measured
     from release_tool.services import runtime_ring
 
     kind = target.bundle.kind
     got = runtime_ring.answer(
-        target.archive, target.config, target.rows, kind, console=console, cache=cache, legacy=ring == LEGACY
+        target.archive,
+        target.config,
+        target.rows,
+        kind,
+        console=console,
+        cache=cache,
+        legacy=ring == LEGACY,
+        running=running,
     )
     return Answered(
         measured=Measured(arrays=got.arrays, texts=_texts(kind, got.texts), errors=got.errors),
@@ -208,9 +227,13 @@ def verdict_of(
 
 
 def current_proof(work: WorkFolder, target: Target, ring: str, reference: Reference) -> Proof | None:
-    """Return the proof that lies in the folder when it is about the very bytes that would be measured now."""
+    """Return the proof that lies in the folder when it is about the very bytes that would be measured now.
+
+    One that changed after it was certified is none. Killed between proof and certificate it looks the same, and is
+    measured again.
+    """
     name = proof_name(ring, target.bundle.artifact)
-    if not work.has(name):
+    if not work.has(name) or work.sha256(name) != _certified(work, target.bundle.artifact, name, work.sha256(name)):
         return None
     try:
         proof = work.read(Proof, name, made_by="validate")
@@ -223,6 +246,15 @@ def current_proof(work: WorkFolder, target: Target, ring: str, reference: Refere
         and proof.uses == dict(sorted(reference.uses.items()))
     )
     return proof if same else None
+
+
+def _certified(work: WorkFolder, artifact: str, name: str, otherwise: str) -> str:
+    """Return the sha256 by which the certificate names a proof; ``otherwise`` where it names none."""
+    try:
+        certificate = work.read(Certificate, certificate_name(artifact), made_by="validate")
+    except ReleaseError:
+        return otherwise
+    return certificate.uses.get(name, otherwise)
 
 
 def failing(verdicts: list[Verdict]) -> ValidationFailed | None:

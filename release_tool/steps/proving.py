@@ -146,7 +146,7 @@ def _reference(release: Release, bundle: Bundle) -> Reference:
 def missing_proofs(
     context: Context, release: Release, rings: list[str], stale: tuple[ModelKind, ...], *, again: bool
 ) -> list[tuple[Target, str]]:
-    """Return what must be measured; say what is proven already, and drop proofs of other bytes.
+    """Return what must be measured, and say what is proven already.
 
     A red proof is no proof that anything is right: what made it red may have passed, so it is measured again.
     """
@@ -156,19 +156,35 @@ def missing_proofs(
     for bundle in release.bundles:
         target = _target(release.work, release.plan, bundle, release.probes)
         reference = None if bundle.kind in stale else _reference(release, bundle)
+        for ring in rings:
+            proof = None if reference is None else current_proof(release.work, target, ring, reference)
+            if proof is not None and not proof.failures(release.plan.tolerances) and not again:
+                context.console.info(f"{bundle.artifact} is proven already in the {ring} ring.")
+            else:
+                found.append((target, ring))
+    return found
+
+
+def drop_others(context: Context, release: Release, fresh: set[tuple[str, str]]) -> None:
+    """Remove proofs of rings that were not asked now and that are about other bytes, or were changed by hand.
+
+    They would contradict the certificate. The oracle's answers are there by now, so a proof that rests on the same
+    ones stays, however they came about.
+    """
+    from release_tool.steps.measuring import current_proof
+
+    for bundle in release.bundles:
+        target, reference = _target(release.work, release.plan, bundle, release.probes), _reference(release, bundle)
         for ring in RINGS:
             name = proof_name(ring, bundle.artifact)
-            proof = None if reference is None else current_proof(release.work, target, ring, reference)
-            if ring in rings:
-                if proof is not None and not proof.failures(release.plan.tolerances) and not again:
-                    context.console.info(f"{bundle.artifact} is proven already in the {ring} ring.")
-                else:
-                    found.append((target, ring))
-            elif release.work.has(name) and proof is None:
-                # It would contradict the certificate: it is about bytes that are no more.
-                release.work.path(name).unlink()
-                context.console.warning(f"{name} was about other bytes and is removed; measure again with --on {ring}.")
-    return found
+            asked = (bundle.artifact, ring) in fresh
+            if asked or not release.work.has(name) or current_proof(release.work, target, ring, reference):
+                continue
+            release.work.path(name).unlink()
+            context.console.warning(
+                f"{name} is about other bytes, or not the one that was certified, and is removed;"
+                f" measure again with --on {ring}."
+            )
 
 
 def measure(context: Context, release: Release, missing: list[tuple[Target, str]], running: Beside) -> None:

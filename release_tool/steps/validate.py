@@ -136,4 +136,5 @@ def run_validate(
         proving.measure(context, release, missing, at_work)
         at_work.oracle.wait()
     fresh = {(target.bundle.artifact, ring) for target, ring in missing}
+    proving.drop_others(context, release, fresh)
     return [verdict for bundle in release.bundles for verdict in proving.certify(context, release, bundle, fresh)]

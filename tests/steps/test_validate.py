@@ -60,6 +60,16 @@ def archive_of(work: Path) -> Path:
     return work / bundle.archive.path
 
 
+def add_proof(work: Path, ring: str) -> Path:
+    """Write the proof of a further ring as validate would, certificate included."""
+    proof = json.loads((work / f"proof-runtime-{ONNX}.json").read_text())
+    path = work / f"proof-{ring}-{ONNX}.json"
+    path.write_text(json.dumps({**proof, "ring": ring}, indent=2, ensure_ascii=False) + "\n")
+    (work / f"certificate-{ONNX}.json").unlink()
+    assert validate(work) == 0
+    return path
+
+
 # --- measuring ---------------------------------------------------------------------------------------------------
 
 
@@ -112,6 +122,58 @@ def test_answers_of_another_plan_are_made_again(work, capfd):
     assert validate(work) == 0
     assert "The source answers the probes" in capfd.readouterr().err
     assert read_answers(answers).facts.plan_sha256 == plan.decode()
+
+
+@pytest.mark.parametrize("at", [-3, -40_000, 0.5])
+def test_a_bit_that_flipped_in_the_answers_is_no_fault_of_the_archive(work, capfd, at):
+    answers = work / "answers-dense.safetensors"
+    whole = answers.read_bytes()
+    data = bytearray(whole)
+    data[int(len(data) * at) if isinstance(at, float) else max(at, 4000 - len(data))] ^= 1
+    answers.write_bytes(data)
+    assert validate(work) == 0
+    assert answers.read_bytes() == whole
+    assert "DIFFERENT" not in capfd.readouterr().out
+    assert certificate_of(work).green
+
+
+@pytest.mark.parametrize("change", ["again", "answers"])
+def test_measuring_again_keeps_the_proof_of_another_ring_over_the_same_answers(work, capfd, change):
+    path = add_proof(work, "node")
+    before = path.read_bytes()
+    if change == "answers":
+        (work / "answers-dense.safetensors").unlink()
+    assert validate(work, *(["--again"] if change == "again" else [])) == 0
+    assert path.read_bytes() == before
+    assert [proof.ring for proof in certificate_of(work).proofs] == ["node", "runtime"]
+    assert "removed" not in capfd.readouterr().err
+
+
+def test_a_measurement_that_is_broken_off_loses_no_proof(work, monkeypatch):
+    path = add_proof(work, "node")
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(measuring, "ask", interrupted)
+    assert validate(work, "--again") == 130
+    assert path.is_file()
+
+
+@pytest.mark.parametrize("ring", ["runtime", "node"])
+def test_a_proof_that_was_edited_after_it_was_certified_is_not_certified_again(work, capfd, ring):
+    add_proof(work, "node")
+    path = work / f"proof-{ring}-{ONNX}.json"
+    proof = json.loads(path.read_text())
+    for item in proof["comparisons"]:
+        item["max_abs"] = 0.0
+    path.write_text(json.dumps(proof, indent=2, ensure_ascii=False) + "\n")
+    capfd.readouterr()
+    assert validate(work) == 0
+    found = {item.ring: item for item in certificate_of(work).proofs}
+    assert max(item.max_abs for item in found["runtime"].comparisons) > 0
+    assert ("node" in found) == (ring == "runtime")
+    assert ("proof-node-onnx.json is about other bytes" in capfd.readouterr().err) == (ring == "node")
 
 
 def test_probes_of_ones_own_are_asked_and_do_not_release(work, tmp_path, capfd):
