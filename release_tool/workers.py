@@ -15,6 +15,7 @@ import os
 import signal
 import subprocess
 import sys
+import traceback
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -34,6 +35,7 @@ ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 """Export, oracle and rings work side by side: more threads than cores wait for each other in OpenMP's spin locks (24 s
 of CPU instead of 11 for a BERT base), and sums differ by the number of threads."""
 
+MAX_CAUSE = 300
 SECRET_WORDS = ("TOKEN", "SECRET", "PASSWORD", "CREDENTIAL", "API_KEY", "ACCESS_KEY")
 SECRET_PREFIXES = ("AWS_", "ACTIONS_", "GITHUB_", "JENKINS_")
 
@@ -158,13 +160,17 @@ def start(
         stdin=subprocess.PIPE if arguments is None else subprocess.DEVNULL,
         text=True,
         env=env,
-        preexec_fn=_end_with_parent,  # noqa: PLW1509 - one system call, nothing that another thread could hold
+        preexec_fn=_belong_to_parent,  # noqa: PLW1509 - two system calls, nothing that another thread could hold
     )
     return Worker(name=name, process=process)
 
 
-def _end_with_parent() -> None:
-    """Ask Linux to kill this child when its parent dies: an orphan would go on writing into the work folder."""
+def _belong_to_parent() -> None:
+    """Leave the terminal's interrupt to the parent, which stops this child; and end when the parent dies.
+
+    An orphan would go on writing into the work folder.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
@@ -195,14 +201,21 @@ def report(event: str, **values: Any) -> None:
     sys.stdout.flush()
 
 
+def cause(error: BaseException) -> str:
+    """Return what a library raised on one line: its kind, and the first line that says something.
+
+    Libraries raise KeyError('foo') and assertions without a word, and C++ ends its messages with its stack.
+    """
+    said = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+    return one_line(f"{type(error).__name__}: {said}" if said else type(error).__name__)[:MAX_CAUSE]
+
+
 def run_child(work: Callable[[], None]) -> int:
     """Run the child's work and report a known error as an event; return the exit code."""
     try:
         work()
     except errors.ReleaseError as error:
         if os.environ.get("RELEASE_TOOL_DEBUG"):
-            import traceback
-
             traceback.print_exc()
         report("error", **{"class": type(error).__name__}, message=str(error), hint=error.hint)
         return error.exit_code
@@ -215,4 +228,10 @@ def run_child(work: Callable[[], None]) -> int:
         report("error", **{"class": "MachineError"}, message=f"The system refused: {one_line(str(error))}",
                hint="Check disk space and permissions, then run the step again.")  # fmt: skip
         return errors.MachineError.exit_code
+    except Exception as error:  # noqa: BLE001 - what a model makes the libraries raise has no end
+        if os.environ.get("RELEASE_TOOL_DEBUG"):
+            traceback.print_exc()
+        report("error", **{"class": "ExportError"}, message=f"The libraries can't work with this model: {cause(error)}",
+               hint="Look at its config.json and at --model-init-kwargs; --debug shows the trace.")  # fmt: skip
+        return errors.ExportError.exit_code
     return 0

@@ -25,6 +25,14 @@ MODEL_ID_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za
 REVISION_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,127}")
 LICENCE_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+_-]{0,63}")
 MAX_DESCRIPTION = 2000
+FORBIDDEN_KWARGS = frozenset(
+    {
+        "attn_implementation", "cache_dir", "config", "device_map", "force_download", "local_files_only",
+        "output_loading_info", "pretrained_model_name_or_path", "proxies", "quantization_config", "revision",
+        "state_dict", "subfolder", "token", "use_safetensors",
+    }
+)  # fmt: skip
+"""Arguments of a loader that say which model, from where and how it is loaded: the plan says that."""
 
 TOGETHER = frozenset({ModelKind.SPARSE, ModelKind.SPARSE_TOKENIZER})
 """The only kinds that one request may release together: an encoder and its query tokenizer."""
@@ -173,7 +181,7 @@ def _setting_faults(request: ReleaseRequest) -> list[Fault]:
                 "--model-init-kwargs", "trust_remote_code can't be set here", "say it openly with --trust-remote-code"
             )
         )
-    forbidden = {"revision", "cache_dir", "token", "local_files_only", "force_download", "proxies"}
+    forbidden = FORBIDDEN_KWARGS
     faults.extend(
         Fault("--model-init-kwargs", f"{key!r} can't be set here", "the plan pins it")
         for key in sorted(forbidden & set(request.model_init_kwargs))

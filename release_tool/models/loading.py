@@ -16,6 +16,7 @@ from release_tool.core.kinds import ModelKind
 from release_tool.errors import ExportError, UnsupportedModel
 from release_tool.models.pinned_code import trusts
 from release_tool.models.starting import no_collection
+from release_tool.workers import cause
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -115,11 +116,8 @@ def load(plan: ReleasePlan, kind: ModelKind, snapshot: Path) -> Loaded:
     try:
         with no_collection():
             model, info = classes[kind].from_pretrained(folder, **keywords)
-    except (ValueError, OSError, KeyError, RuntimeError, ImportError) as error:
-        raise UnsupportedModel(
-            f"transformers can't load this model as {kind}: {error}",
-            hint="Name the right --kind; a model with code of its own needs --trust-remote-code.",
-        ) from error
+    except Exception as error:  # what a config.json makes it raise has no end
+        raise _refused(error, kind) from error
     model = model.eval().requires_grad_(requires_grad=False)
     if getattr(model, "pooler", None) is not None and kind in (ModelKind.DENSE, ModelKind.HIGHLIGHTER):
         model.pooler = None  # feeds nothing that is released; many snapshots lack its weights
@@ -131,6 +129,20 @@ def load(plan: ReleasePlan, kind: ModelKind, snapshot: Path) -> Loaded:
     return Loaded(
         model=model, config=read_json(folder / "config.json"), modules=modules, folder=folder, attention=attention
     )
+
+
+def _refused(error: Exception, kind: ModelKind) -> UnsupportedModel:
+    said = str(error)
+    if "ignore_mismatched_sizes" in said:
+        return UnsupportedModel(
+            f"transformers can't load this model as {kind}: its weights have other shapes than config.json says.",
+            hint="The snapshot mixes files of two models; get it anew from its source.",
+        )
+    if "trust_remote_code" in said:
+        hint = "A model with code of its own needs --trust-remote-code."
+    else:
+        hint = "Look at its config.json and at --model-init-kwargs; name the right --kind; --debug shows the trace."
+    return UnsupportedModel(f"transformers can't load this model as {kind}: {cause(error)}", hint=hint)
 
 
 def only_inference(model: torch.nn.Module) -> None:

@@ -29,7 +29,7 @@ from release_tool.services.scratch import scratch_folder
 from release_tool.services.stand_in import limits_of, stand_in_named
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from release_tool.console import Console
     from release_tool.core.probes import Probe
@@ -81,6 +81,35 @@ class RingAnswers:
     """Largest resident memory of a process."""
 
 
+class Running:
+    """The processes of rings that other threads wait for, to be ended together."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._children: set[subprocess.Popen[str]] = set()
+        self._ended = False
+
+    def end(self) -> None:
+        """Kill every process, and those that are started after this."""
+        with self._lock:
+            self._ended = True
+            for child in self._children:
+                child.kill()
+
+    @contextlib.contextmanager
+    def holding(self, child: subprocess.Popen[str]) -> Iterator[None]:
+        """Count a process in for as long as its thread waits for it."""
+        with self._lock:
+            self._children.add(child)
+            if self._ended:
+                child.kill()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._children.discard(child)
+
+
 def answer(  # noqa: D417 - the dataclass says what comes back
     archive: Path,
     config: Path,
@@ -93,6 +122,7 @@ def answer(  # noqa: D417 - the dataclass says what comes back
     scratch: Path | None = None,
     environment: RuntimeEnvironment | None = None,
     time_limit: float = TIME_LIMIT_SECONDS,
+    running: Running | None = None,
 ) -> RingAnswers:
     """Ask an archive all probes as the server would.
 
@@ -102,6 +132,7 @@ def answer(  # noqa: D417 - the dataclass says what comes back
         scratch: parent of the temporary folder, by default in the cache.
         environment: a Python with onnxruntime and tokenizers, by default made or found.
         time_limit: seconds for each process.
+        running: counts the processes in, so that another thread can end them.
 
     Raises:
         ValidationFailed: the server would not register or deploy it, or clients would not find what they read.
@@ -128,7 +159,7 @@ def answer(  # noqa: D417 - the dataclass says what comes back
             "prepared": str(folder / "prepared.npz"),
             "limits": None if environment.pinned else limits_of(LEGACY_SERVER if legacy else SERVER),
         }
-        process = _Processes(folder, console, len(probes), time_limit)
+        process = _Processes(folder, console, len(probes), time_limit, running or Running())
         if torch_script:
             torch_python = environment.python if legacy else _python_with_torch()
             first = {"peak_bytes": 0}
@@ -163,8 +194,9 @@ def _python_with_torch() -> Path:
 class _Processes:
     """Runs the emulator's stages, one after the other."""
 
-    def __init__(self, folder: Path, console: Console, probes: int, time_limit: float) -> None:
+    def __init__(self, folder: Path, console: Console, probes: int, time_limit: float, running: Running) -> None:
         self.folder = folder
+        self.running = running
         self.console = console
         self.probes = probes
         self.time_limit = time_limit
@@ -195,15 +227,18 @@ class _Processes:
 
     def _wait(self, command: list[str], stderr: Any, advance: Callable[[int], None]) -> tuple[int, bool]:
         late = threading.Event()
-        with subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=stderr,
-            text=True,
-            env={**os.environ, **CLEAN_VARIABLES},
-            cwd=self.folder,
-        ) as child:
+        with (
+            subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                text=True,
+                env={**os.environ, **CLEAN_VARIABLES},
+                cwd=self.folder,
+            ) as child,
+            self.running.holding(child),
+        ):
 
             def stop() -> None:
                 late.set()

@@ -29,12 +29,15 @@ ROOM_BESIDE_EXPORT = 6
 class Rings:
     """The rings that one command asks; an archive that is being asked already is not asked twice.
 
-    Leaving the context waits for what runs: it ends by itself, and a process of a ring dies with its parent's group.
+    Leaving the context after an error, or because the command was asked to end, ends what runs.
     """
 
     def __init__(self, context: Context) -> None:
         from concurrent.futures import ThreadPoolExecutor
 
+        from release_tool.services.runtime_ring import Running
+
+        self._running = Running()
         self._context = context
         self._pool = ThreadPoolExecutor(max_workers=PARALLEL_RINGS)
         self._started: dict[tuple[str, str, str, str], Future[Answered]] = {}
@@ -44,7 +47,9 @@ class Rings:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        """Drop what has not begun."""
+        """Drop what has not begun, and what has when nobody will ask for it."""
+        if error is not None:
+            self._running.end()
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def start(self, target: Target, ring: str) -> None:
@@ -79,7 +84,7 @@ class Rings:
         console = self._context.console
         # Bars of several processes would draw over each other.
         told = console if alone else Console(stream=console.stream, env=console.env, verbosity=-1)
-        return self._pool.submit(ask, target, ring, console=told, cache=cache_folder(os.environ))
+        return self._pool.submit(ask, target, ring, console=told, cache=cache_folder(os.environ), running=self._running)
 
 
 def _key(target: Target, ring: str) -> tuple[str, str, str, str]:
