@@ -45,7 +45,7 @@ def identity(plan: ReleasePlan) -> tuple[Fact, ...]:
 
 def licence_value(licence: LicenceFacts) -> str:
     """Return the licence as the card declares it."""
-    return clip(licence.declared, 120) if licence.declared else "none declared"
+    return clip(licence.declared, 120) if licence.declared else "none declared that can be read"
 
 
 def licence_note(licence: LicenceFacts) -> str:

@@ -51,7 +51,7 @@ def _licence(plan: ReleasePlan) -> str:
     accepted = f", accepted as {facts_.accepted}" if facts_.accepted else ""
     match verdict(facts_):
         case LicenceVerdict.MISSING:
-            return f"none declared{accepted}"
+            return f"none declared that can be read{accepted}"
         case LicenceVerdict.UNLISTED:
             return f"{facts_.declared} (not listed{accepted})"
         case LicenceVerdict.LISTED:

@@ -44,7 +44,7 @@ def _licence(facts: LicenceFacts) -> Iterator[str]:
     accepted = f"; {facts.accepted} was accepted" if facts.accepted else "; publishing will ask for --accept-licence"
     match verdict(facts):
         case LicenceVerdict.MISSING:
-            yield f"The card declares no licence{accepted}."
+            yield f"The card declares no licence that can be read{accepted}."
         case LicenceVerdict.UNLISTED:
             yield f"The licence {facts.declared} is not on the list of open licences{accepted}."
         case LicenceVerdict.LISTED:

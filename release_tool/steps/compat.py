@@ -75,6 +75,10 @@ def command(
 
     asked = read_targets(targets)
     chosen = config if config is not None else find_config(archive)
+    if chosen is None and (archive.parent / "config.json").is_file():
+        context.console.warning(
+            "The config.json beside the archive is no register request, so it was left out. Name one with --config."
+        )
     facts = read_archive(archive, chosen)
     proofs = find_proofs(context, facts.sha256, certificates)
     judged = verdicts(facts, asked or KNOWN_VERSIONS, tables=operator_tables(), proofs=proofs)

@@ -72,12 +72,16 @@ def plan_release(context: Context, inputs: dict[str, Raw], *, dry_run: bool = Fa
     """
     from release_tool import __version__
     from release_tool.core.planning import make_plan
+    from release_tool.errors import RequestError
     from release_tool.steps.plan_looks import look_closer
 
     with context.console.step("Plan"):
         folder = _folder(inputs)
         idf, idf_faults = _read_idf(inputs)
-        request = _request(inputs, folder, idf, idf_faults)
+        request, faults = _request(inputs, folder, idf, idf_faults)
+        if faults:
+            # A look at a folder costs nothing: what the model itself speaks against is listed, too.
+            raise RequestError((*faults, *_faults_of_model(request, folder, faults)))
         _check_apart(context.work, folder)
         source = _open(request, folder)
         facts = source_facts(source, request)
@@ -133,12 +137,14 @@ def _folder(inputs: dict[str, Raw]) -> Path | None:
         return None
 
 
-def _request(inputs: dict[str, Raw], folder: Path | None, idf: bytes | None, idf_faults: list[Fault]) -> ReleaseRequest:
-    """Return the request, once it has no fault of its own: a faulty one costs no look at the hub."""
+def _request(
+    inputs: dict[str, Raw], folder: Path | None, idf: bytes | None, idf_faults: list[Fault]
+) -> tuple[ReleaseRequest, list[Fault]]:
+    """Return the request and its own faults: a faulty one costs no look at the hub."""
     from release_tool.core.digest import sha256_bytes
     from release_tool.core.inputs import parse_inputs
     from release_tool.core.request import check
-    from release_tool.errors import Fault, RequestError
+    from release_tool.errors import Fault
 
     named = dict(inputs)
     if folder is not None:
@@ -156,9 +162,24 @@ def _request(inputs: dict[str, Raw], folder: Path | None, idf: bytes | None, idf
     for field, (given, hint) in blank.items():
         if not given and field not in parsed:
             faults = [Fault(field, "is needed", hint), *(fault for fault in faults if fault.field != field)]
-    if faults:
-        raise RequestError(tuple(faults))
-    return request
+    return request, faults
+
+
+def _faults_of_model(request: ReleaseRequest, folder: Path | None, known: list[Fault]) -> tuple[Fault, ...]:
+    """Return what the model in a folder speaks against in a request that is faulty already."""
+    from release_tool.core.planning import make_plan
+    from release_tool.errors import ReleaseError, RequestError
+
+    if folder is None:
+        return ()
+    fields = {fault.field for fault in known}
+    try:
+        make_plan(request, source_facts(_open(request, folder), request), tool_version="")
+    except RequestError as error:
+        return tuple(fault for fault in error.faults if fault.field not in fields)
+    except ReleaseError:
+        return ()  # what is wrong with the folder is said once the request is right
+    return ()
 
 
 def _check_apart(work: Path, folder: Path | None) -> None:

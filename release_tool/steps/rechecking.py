@@ -126,10 +126,17 @@ def find_config(certificate: Certificate, archive: Path, given: Path | None) -> 
                 f"{given.name} is not the config.json of the certificate.", hint="Name the released one with --config."
             )
         return given
-    for name in ("config.json", f"{certificate.artifact}.config.json"):
+    others = []
+    for name in (f"{certificate.artifact}.config.json", "config.json"):
         path = archive.parent / name
         if path.is_file() and file_sha256(path) == wanted:
             return path
+        others += [name] if path.is_file() else []
+    if others:
+        raise IntegrityError(
+            f"{others[0]} beside {archive.name} is not the config.json of the certificate.",
+            hint="It was changed after it was certified, or is another model's: name the released one with --config.",
+        )
     raise UsageError(
         f"The config.json of the certificate does not lie beside {archive.name}.", hint="Name it with --config."
     )

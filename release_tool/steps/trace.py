@@ -60,11 +60,13 @@ def command(
 ) -> None:
     """See HELP."""
     from release_tool.lock import hold
+    from release_tool.services.trace_extra import require_trace_extra
     from release_tool.steps.answering import Oracle
     from release_tool.steps.fetch import run_fetch
     from release_tool.steps.plan import plan_release
 
     context: Context = ctx.obj
+    require_trace_extra()
     inputs = collect_inputs(model, options)
     with hold(context.work, "trace"), Oracle(context) as oracle, ahead(context, inputs) as export:
         if export is not None and answers:
