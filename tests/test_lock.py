@@ -149,7 +149,8 @@ WRITING = {
     "notify": ("notify", "--server", "https://ci.example.org"),
 }
 OTHER_PLACES = {"compat", "doctor", "listing", "models", "node", "rebuild", "record"}
-"""They write nothing into the work folder; rebuild has one of its own inside (a test below), others write into --repo."""
+"""They write nothing into the work folder; rebuild has one of its own inside (a test below), others write into
+--repo."""
 
 
 def test_every_command_is_known_to_write_or_not():
