@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import signal
+import subprocess
+import sys
 import threading
 from types import SimpleNamespace
 
@@ -33,7 +36,7 @@ def asked(monkeypatch):
     """Stand in for the ring's processes: what is held here is only when they are started, and how often."""
     calls = []
 
-    def ask(wanted, ring, *, console, cache):
+    def ask(wanted, ring, *, console, cache, running):
         calls.append((wanted.bundle.artifact, ring))
         if wanted.bundle.artifact == "broken":
             raise MachineError("no memory")
@@ -71,7 +74,7 @@ def test_without_memory_nothing_is_started_early_and_archives_are_asked_one_by_o
     at_once, most = 0, 0
     lock = threading.Lock()
 
-    def ask(wanted, ring, *, console, cache):
+    def ask(wanted, ring, *, console, cache, running):
         nonlocal at_once, most
         with lock:
             at_once += 1
@@ -97,7 +100,7 @@ def test_without_memory_nothing_is_started_early_and_archives_are_asked_one_by_o
 def test_what_has_not_begun_is_dropped_when_the_command_fails(context, monkeypatch):
     begun, go = [], threading.Event()
 
-    def ask(wanted, ring, *, console, cache):
+    def ask(wanted, ring, *, console, cache, running):
         begun.append(wanted.bundle.artifact)
         go.wait(5)
 
@@ -105,8 +108,29 @@ def test_what_has_not_begun_is_dropped_when_the_command_fails(context, monkeypat
     with pytest.raises(KeyboardInterrupt), asking.Rings(context) as rings:  # noqa: PT012 - the block is what is left
         for name in "abcd":
             rings.start(target(name), "runtime")
-        while len(begun) < asking.PARALLEL_RINGS:
+        for _ in range(1000):
+            if len(begun) == asking.PARALLEL_RINGS:
+                break
             threading.Event().wait(0.01)
         threading.Timer(0.1, go.set).start()
         raise KeyboardInterrupt
     assert begun == ["a", "b"]
+
+
+def test_what_has_begun_is_ended_when_the_command_fails(context, monkeypatch):
+    codes, begun = [], threading.Event()
+
+    def ask(wanted, ring, *, console, cache, running):
+        with (
+            subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]) as child,
+            running.holding(child),
+        ):
+            begun.set()
+            codes.append(child.wait(timeout=60))
+
+    monkeypatch.setattr(measuring, "ask", ask)
+    with pytest.raises(KeyboardInterrupt), asking.Rings(context) as rings:  # noqa: PT012 - the block is what is left
+        rings.start(target("a"), "runtime")
+        assert begun.wait(timeout=60)
+        raise KeyboardInterrupt
+    assert codes == [-signal.SIGKILL]
