@@ -24,12 +24,13 @@ from release_tool.core.kinds import Format, ModelKind
 from release_tool.core.opensearch import stack_of
 from release_tool.errors import MachineError, MissingExtra, ValidationFailed
 from release_tool.packaged import emulator_program
+from release_tool.services.ring_processes import Running
 from release_tool.services.runtime_env import RuntimeEnvironment, legacy_environment, runtime_environment
 from release_tool.services.scratch import scratch_folder
 from release_tool.services.stand_in import limits_of, stand_in_named
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from release_tool.console import Console
     from release_tool.core.probes import Probe
@@ -79,35 +80,6 @@ class RingAnswers:
     """Sparse: probe id → active tokens that WORD format loses (``shared`` words, ``special`` tokens)."""
     peak_bytes: int = 0
     """Largest resident memory of a process."""
-
-
-class Running:
-    """The processes of rings that other threads wait for, to be ended together."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._children: set[subprocess.Popen[str]] = set()
-        self._ended = False
-
-    def end(self) -> None:
-        """Kill every process, and those that are started after this."""
-        with self._lock:
-            self._ended = True
-            for child in self._children:
-                child.kill()
-
-    @contextlib.contextmanager
-    def holding(self, child: subprocess.Popen[str]) -> Iterator[None]:
-        """Count a process in for as long as its thread waits for it."""
-        with self._lock:
-            self._children.add(child)
-            if self._ended:
-                child.kill()
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._children.discard(child)
 
 
 def answer(  # noqa: D417 - the dataclass says what comes back

@@ -35,7 +35,7 @@ class Rings:
     def __init__(self, context: Context) -> None:
         from concurrent.futures import ThreadPoolExecutor
 
-        from release_tool.services.runtime_ring import Running
+        from release_tool.services.ring_processes import Running
 
         self._running = Running()
         self._context = context

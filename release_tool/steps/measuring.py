@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from release_tool.models.answers import Answers
     from release_tool.models.compare import Measured
     from release_tool.services.node import Node
-    from release_tool.services.runtime_ring import Running
+    from release_tool.services.ring_processes import Running
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

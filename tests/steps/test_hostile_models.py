@@ -13,7 +13,7 @@ import time
 import pytest
 from tiny_models import make
 
-from release_tool.services.runtime_ring import Running
+from release_tool.services.ring_processes import Running
 
 
 @pytest.fixture(scope="module")
