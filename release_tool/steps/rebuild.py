@@ -101,6 +101,7 @@ def rebuild(context: Context, path: Path, model: Path | None, idf: Path | None) 
 
 
 def _check_inputs(certificate: Certificate, model: Path | None, idf: Path | None) -> None:
+    from release_tool.core.kinds import ModelKind
     from release_tool.documents import file_sha256
     from release_tool.errors import IntegrityError, UsageError
 
@@ -115,7 +116,8 @@ def _check_inputs(certificate: Certificate, model: Path | None, idf: Path | None
             hint="Leave --model out.",
         )
     wanted = certificate.plan.request.idf
-    if wanted is not None and idf is None:
+    # The encoder of the same request has nothing of them.
+    if wanted is not None and idf is None and certificate.bundle.kind is ModelKind.SPARSE_TOKENIZER:
         raise UsageError("The release was planned with token weights of its own.", hint="Name the file with --idf.")
     if idf is not None and file_sha256(idf) != wanted:
         raise IntegrityError(f"{idf.name} is not the file that the release was planned with.", hint="Name that file.")

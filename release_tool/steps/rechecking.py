@@ -10,6 +10,7 @@ import os
 from typing import TYPE_CHECKING
 
 from release_tool.core.certificate import Certificate
+from release_tool.core.kinds import ModelKind
 from release_tool.core.proof import LEGACY, RINGS, RUNTIME
 from release_tool.core.source import SourceSnapshot
 from release_tool.errors import IntegrityError, UsageError
@@ -174,7 +175,7 @@ def lay_out(certificate: Certificate, folder: Path, model: Path, idf: Path | Non
         copy = work.path(SourceSnapshot.FOLDER) / file.path
         copy.parent.mkdir(parents=True, exist_ok=True)
         share_file(path.resolve(), copy)
-    if certificate.plan.request.idf is not None:
+    if certificate.plan.request.idf is not None and certificate.bundle.kind is ModelKind.SPARSE_TOKENIZER:
         if idf is None:
             raise UsageError("The plan has token weights of its own.", hint="Name their file with --idf.")
         work.path("inputs").mkdir()

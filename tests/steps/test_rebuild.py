@@ -92,3 +92,23 @@ def test_a_second_rebuild_of_the_same_archive_ends_at_once_and_a_release_beside_
     assert "is writing into the work folder" in capsys.readouterr().err
     with hold(tmp_path, "trace"):
         assert run(arguments) == 0
+
+
+def test_an_encoder_is_rebuilt_without_the_token_weights_of_its_tokenizer(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, work = make(tmp_path / "tiny", "bert", "sparse"), WorkFolder(tmp_path / "work")
+    weights = tmp_path / "weights.json"
+    weights.write_text('{"the": 0.5}')
+    kinds = ["--kind", "sparse", "--kind", "sparse-tokenizer", "--format", "torch_script", "--idf", str(weights)]
+    arguments = ["trace", str(model), "--version", "1.0.0", "--no-answers", *kinds]
+    assert run(["-q", "--work", str(work.folder), *arguments]) == 0
+    plan = work.read(ReleasePlan, "plan.json", made_by="plan")
+    source = work.read(SourceSnapshot, "source.json", made_by="fetch")
+    for artifact, code in (("torch_script", 0), ("tokenizer", 2)):
+        bundle = work.read(Bundle, bundle_name(artifact), made_by="trace")
+        work.write(certificate_name(artifact), fold(plan, source, bundle, (), {}))
+        capsys.readouterr()
+        asked = ["rebuild", str(work.path(certificate_name(artifact))), "--model", str(model)]
+        assert run(["--work", str(tmp_path / artifact), *asked]) == code
+        assert ("--idf" in capsys.readouterr().err) == (code == 2)
