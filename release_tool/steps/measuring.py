@@ -233,7 +233,7 @@ def current_proof(work: WorkFolder, target: Target, ring: str, reference: Refere
     measured again.
     """
     name = proof_name(ring, target.bundle.artifact)
-    if not work.has(name) or work.sha256(name) != _certified(work, target.bundle.artifact, name, work.sha256(name)):
+    if not work.has(name) or _changed_since_certified(work, target.bundle.artifact, name):
         return None
     try:
         proof = work.read(Proof, name, made_by="validate")
@@ -248,13 +248,13 @@ def current_proof(work: WorkFolder, target: Target, ring: str, reference: Refere
     return proof if same else None
 
 
-def _certified(work: WorkFolder, artifact: str, name: str, otherwise: str) -> str:
-    """Return the sha256 by which the certificate names a proof; ``otherwise`` where it names none."""
+def _changed_since_certified(work: WorkFolder, artifact: str, name: str) -> bool:
+    """Tell whether a certificate that can be read names other bytes of a proof than those that lie here."""
     try:
         certificate = work.read(Certificate, certificate_name(artifact), made_by="validate")
     except ReleaseError:
-        return otherwise
-    return certificate.uses.get(name, otherwise)
+        return False
+    return name in certificate.uses and certificate.uses[name] != work.sha256(name)
 
 
 def failing(verdicts: list[Verdict]) -> ValidationFailed | None:
