@@ -89,7 +89,9 @@ items = st.lists(st.integers(0, 30), max_size=8, unique=True)
 
 @given(before=items, more=st.permutations(range(31, 34)) | st.permutations(range(5)))
 def test_law_insertions_come_in_any_order(before, more):
-    key = lambda item: item % 31  # noqa: E731
+    def key(item):
+        return item % 31
+
     assert insert_all(before, more, key) == insert_all(before, sorted(more), key)
 
 

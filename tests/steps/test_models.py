@@ -10,6 +10,7 @@ import sys
 import threading
 
 import pytest
+from killed_writes import KILLED_AT_A_WRITE
 from ledger_rows import old_file, own_row
 from publications import contents, reviewed
 
@@ -200,23 +201,6 @@ def test_what_can_not_be_yanked_changes_nothing(place, more):
     assert files(place / "repo") == before
 
 
-KILL = """
-import os, signal, sys
-from release_tool.steps import worktree
-left = int(sys.argv[1])
-real = worktree.write_atomic
-def write(path, data):
-    global left
-    if left == 0:
-        os.kill(os.getpid(), signal.SIGKILL)
-    left -= 1
-    real(path, data)
-worktree.write_atomic = write
-from release_tool.cli import run
-sys.exit(run(sys.argv[2:]))
-"""
-
-
 @pytest.mark.parametrize("writes", range(4))
 def test_a_yank_and_a_restore_that_were_killed_are_repaired_by_another_run(place, writes):
     repo = place / "repo"
@@ -224,7 +208,7 @@ def test_a_yank_and_a_restore_that_were_killed_are_repaired_by_another_run(place
     yank = ["models", "yank", "acme/tiny@1.0.0", "--reason", "R"]
     restore = ["models", "restore", "acme/tiny@1.0.0"]
     for line in (yank, restore):
-        command = [sys.executable, "-c", KILL, str(writes), "--repo", str(repo), *line]
+        command = [sys.executable, "-c", KILLED_AT_A_WRITE, str(writes), "--repo", str(repo), *line]
         done = subprocess.run(command, check=False, capture_output=True, timeout=60)
         assert done.returncode == -signal.SIGKILL, done.stderr
         assert run(["--repo", str(repo), *line]) == 0

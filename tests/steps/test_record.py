@@ -12,6 +12,7 @@ from dataclasses import replace
 
 import pytest
 from factories import make_facts, make_plan, make_request
+from killed_writes import KILLED_AT_A_WRITE
 from ledger_rows import old_file, own_row
 from publications import reviewed
 
@@ -365,23 +366,6 @@ def test_check_says_where_the_files_disagree(work, repo, capsys):
 # ---------------------------------------------------------------------------------------------------------------------
 # Killed in between, and two at a time
 
-KILL = """
-import os, signal, sys
-from release_tool import documents
-from release_tool.steps import worktree
-left = int(sys.argv[1])
-real = documents.write_atomic
-def write(path, data):
-    global left
-    if left == 0:
-        os.kill(os.getpid(), signal.SIGKILL)
-    left -= 1
-    real(path, data)
-worktree.write_atomic = write
-from release_tool.cli import run
-sys.exit(run(sys.argv[2:]))
-"""
-
 
 @pytest.mark.parametrize("writes", range(5))
 def test_killed_between_two_files_another_run_repairs_it(work, repo, tmp_path, writes):
@@ -390,7 +374,7 @@ def test_killed_between_two_files_another_run_repairs_it(work, repo, tmp_path, w
     assert record(work, whole) == 0
     line = ["--work", str(work), "--repo", str(repo), "-q", "record"]
     done = subprocess.run(
-        [sys.executable, "-c", KILL, str(writes), *line], check=False, capture_output=True, timeout=60
+        [sys.executable, "-c", KILLED_AT_A_WRITE, str(writes), *line], check=False, capture_output=True, timeout=60
     )
     assert done.returncode == -signal.SIGKILL, done.stderr
     assert files(repo) != files(whole)
