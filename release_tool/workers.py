@@ -18,6 +18,7 @@ import sys
 import traceback
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from release_tool import errors
@@ -160,19 +161,22 @@ def start(
         stdin=subprocess.PIPE if arguments is None else subprocess.DEVNULL,
         text=True,
         env=env,
-        preexec_fn=_belong_to_parent,  # noqa: PLW1509 - two system calls, nothing that another thread could hold
+        preexec_fn=partial(_belong_to, os.getpid()),  # noqa: PLW1509 - system calls, nothing that a thread could hold
     )
     return Worker(name=name, process=process)
 
 
-def _belong_to_parent() -> None:
+def _belong_to(parent: int) -> None:
     """Leave the terminal's interrupt to the parent, which stops this child; and end when the parent dies.
 
-    An orphan would go on writing into the work folder.
+    An orphan would go on writing into the work folder. A parent that died before the kernel was told gives no signal
+    any more, therefore the question at the end.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(1)
 
 
 def _as_error(event: dict[str, Any]) -> errors.ReleaseError:
