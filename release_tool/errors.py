@@ -162,6 +162,16 @@ class RemoteFailed(ReleaseError):
     default_hint = "The server's own words are above; look at its log."
 
 
+class Refused(RemoteFailed):
+    """A server answered a request with a status that says no; 0 where none is known."""
+
+    def __init__(self, message: str, *, hint: str | None = None, status: int = 0, said: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.status = status
+        self.said = said
+        """The server's own words, one line, no credential."""
+
+
 class Unreachable(ReleaseError):
     """No answer after retries: network, time-out, rate limit."""
 
