@@ -123,11 +123,11 @@ install_package() {
 }
 
 # Programs without a wheel, which Go builds from the pinned version, checked by Go's own checksum database.
-go_tool() { # go_tool PROGRAM MODULE VERSION
+go_tool() { # go_tool PROGRAM MODULE VERSION [FOLDER]: where in the module it lies, by default /cmd/PROGRAM
   if go version -m "$venv/bin/$1" 2>/dev/null | grep -qE "^[[:space:]]mod[[:space:]]$2[[:space:]]$3([[:space:]]|\$)"; then
     return
   fi
-  GOBIN="$venv/bin" go install "$2/cmd/$1@$3"
+  GOBIN="$venv/bin" go install "$2${4-/cmd/$1}@$3"
 }
 
 # What the real OpenSearch node needs, asked of the installed package so that there is one rule. Nothing is printed

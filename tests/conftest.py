@@ -14,6 +14,8 @@ ALLOWED_SKIP = "node:"
 """A skip is allowed where its reason starts with this: the real OpenSearch can't run on this machine."""
 S3_SKIP = "s3:"
 """The same for the S3 server, which Go builds."""
+ACT_SKIP = "act:"
+"""And for act, which runs workflows and which Go builds too."""
 
 
 def pytest_addoption(parser):
@@ -70,7 +72,11 @@ def pytest_sessionfinish(session, exitstatus):
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if reporter is None or hasattr(session.config, "workerinput"):
         return
-    required = {ALLOWED_SKIP: "RELEASE_TOOL_REQUIRE_NODE", S3_SKIP: "RELEASE_TOOL_REQUIRE_S3"}
+    required = {
+        ALLOWED_SKIP: "RELEASE_TOOL_REQUIRE_NODE",
+        S3_SKIP: "RELEASE_TOOL_REQUIRE_S3",
+        ACT_SKIP: "RELEASE_TOOL_REQUIRE_ACT",
+    }
     allowed = tuple(prefix for prefix, name in required.items() if not os.environ.get(name))
     wrong = [
         f"{report.nodeid}: {reason}"
