@@ -202,3 +202,12 @@ def golden(request):
         assert text == path.read_text(encoding="utf-8"), f"{name} changed: run pytest --update-goldens and look at it"
 
     return check
+
+
+@pytest.fixture(scope="session")
+def aws(tmp_path_factory):
+    """Run AWS's own services as far as their policies are evaluated, on loopback, once a run."""
+    from aws.server import running_aws
+
+    with running_aws(tmp_path_factory.mktemp("aws")) as running:
+        yield running
