@@ -17,9 +17,11 @@ from pathlib import Path
 from s3.server import free_port, wait_for
 
 from aws.certificates import make_certificates
+from aws.template import load
 
 GATEWAY = Path(__file__).with_name("gateway.py")
-TEMPLATES = Path(__file__).resolve().parents[2] / "templates" / "aws"
+UNKNOWN = "AWS::IAM::OIDCProvider"
+"""The one resource of the templates that ministack can't make from a template."""
 ACCOUNT = "123456789012"
 REGION = "us-east-1"
 
@@ -80,17 +82,28 @@ class Aws:
         return answer["Credentials"]
 
     def deploy(self, stack, template, **parameters):
-        """Create a stack of a template of this repository; return its outputs."""
+        """Create a stack of a template of this repository; return its outputs.
+
+        A provider of identities is left out: the parameter ``Provider`` has to name one.
+        """
+        data = load(template)
+        data["Resources"] = {key: one for key, one in data["Resources"].items() if one["Type"] != UNKNOWN}
         client = self.client("cloudformation")
         client.create_stack(
             StackName=stack,
-            TemplateBody=(TEMPLATES / template).read_text(encoding="utf-8"),
+            TemplateBody=json.dumps(data),
             Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
-            Capabilities=["CAPABILITY_NAMED_IAM"],
+            Capabilities=["CAPABILITY_IAM"],
         )
         client.get_waiter("stack_create_complete").wait(StackName=stack, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
         (found,) = client.describe_stacks(StackName=stack)["Stacks"]
         return {item["OutputKey"]: item["OutputValue"] for item in found.get("Outputs", ())}
+
+    def make_provider(self, issuer):
+        """Make the account trust an issuer of tokens; return the provider's ARN."""
+        client = self.client("iam")
+        made = client.create_open_id_connect_provider(Url=issuer, ClientIDList=["sts.amazonaws.com"])
+        return made["OpenIDConnectProviderArn"]
 
     def make_secret(self, name, **values):
         """Store a JSON object in Secrets Manager; return its ARN."""
