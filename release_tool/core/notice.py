@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 NOTICE_NAME = "notice.json"
+LISTING_NOTICE = "listing-notice.json"
 DEFAULT_JOB = "ml-models-release"
 
 BASE_PATH = "BASE_DOWNLOAD_PATH"
@@ -74,12 +75,13 @@ class Build:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildNotice:
-    """notice.json."""
+    """notice.json, of a release, and listing-notice.json, of the listings."""
 
     SCHEMA: ClassVar[str] = "release-tool/notice@1"
 
     schema: str = "release-tool/notice@1"
     uses: dict[str, str] = field(default_factory=dict)
+    """Of a release: receipt.json; of the listings: the address of each in the bucket → sha256 of its bytes there."""
     server: str
     """Address of Jenkins; never holds a credential."""
     job: str
@@ -165,14 +167,15 @@ def is_same(parameters: Mapping[str, str], seen: Mapping[str, str]) -> bool:
     return all(seen.get(name) == value for name, value in parameters.items())
 
 
-def earliest(released_at: str, ahead: timedelta) -> datetime:
-    """Return the time before which a build can't be one of this release.
+def earliest(since: str, ahead: timedelta, before: timedelta = ALLOWED_SKEW) -> datetime:
+    """Return the time before which a build can't be one that was asked for, by Jenkins's clock.
 
     Args:
-        released_at: of the receipt, UTC.
+        since: when what it is about was published, UTC, by ours.
         ahead: by how much Jenkins's clock is ahead of ours.
+        before: how much earlier a build may seem to have begun.
     """
-    return parsed(released_at) + ahead - ALLOWED_SKEW
+    return parsed(since) + ahead - before
 
 
 def find_earlier(build: Build, seen: Sequence[Seen], since: datetime) -> Seen | None:

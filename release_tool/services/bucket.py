@@ -8,7 +8,7 @@ is an error and never counts as absence.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from release_tool.errors import Fault, PublishError, RequestError
@@ -43,6 +43,9 @@ class Stored:
     """Of all its bytes, lower-case hex, computed by the store; null where it keeps none."""
     composite: str | None = None
     """Over the digests of its parts, for an object that came in parts: see ``FileParts.checksum``."""
+    age: float | None = field(default=None, compare=False)
+    """Seconds since it was written, by the store's own clock, at most one off; null after a write, where S3 does not
+    say it."""
 
     def holds(self, file: FileParts) -> bool | None:
         """Tell by the store's own checksum whether these are the file's bytes; null when it has none to tell by."""

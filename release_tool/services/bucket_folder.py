@@ -11,6 +11,7 @@ import hashlib
 import os
 import stat
 import tempfile
+import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -51,9 +52,10 @@ class FolderBucket:
                 return None
             try:
                 sha256 = file_sha256(path)
-                return _stored(key, path.stat().st_size, sha256)
+                found = path.stat()
             except FileNotFoundError:  # removed in this very moment
                 return None
+        return _stored(key, found.st_size, sha256, age=_age(found))
 
     def read(self, key: str, limit: int) -> tuple[bytes, Stored] | None:
         """Return an object's bytes."""
@@ -63,12 +65,13 @@ class FolderBucket:
                 return None
             try:
                 with path.open("rb") as stream:
+                    found = os.fstat(stream.fileno())
                     data = stream.read(limit + 1)
             except FileNotFoundError:
                 return None
         if len(data) > limit:
             raise too_large(key, self.address, limit)
-        return data, _stored(key, len(data), of_bytes(data).sha256)
+        return data, _stored(key, len(data), of_bytes(data).sha256, age=_age(found))
 
     def digest(self, key: str) -> str | None:
         """Return the sha256 of an object's bytes."""
@@ -183,8 +186,13 @@ class FolderBucket:
             yield
 
 
-def _stored(key: str, size: int, sha256: str) -> Stored:
-    return Stored(key=key, size=size, etag=sha256, sha256=sha256)
+def _stored(key: str, size: int, sha256: str, *, age: float | None = None) -> Stored:
+    return Stored(key=key, size=size, etag=sha256, sha256=sha256, age=age)
+
+
+def _age(found: os.stat_result) -> float:
+    """Return seconds since the file got its name: a link and a renaming set this time, a writing before them not."""
+    return max(0.0, time.time() - found.st_ctime)
 
 
 def _size(path: Path, key: str) -> int | None:

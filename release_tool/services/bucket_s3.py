@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 from release_tool.core.digest import CHUNK_BYTES
@@ -199,7 +200,21 @@ def _stored(key: str, size: int, found: dict[str, Any]) -> Stored:
         version_id=found.get("VersionId"),
         sha256=base64.b64decode(checksum).hex() if checksum is not None and composite is None else None,
         composite=composite,
+        age=_age(found),
     )
+
+
+def _age(found: dict[str, Any]) -> float | None:
+    """Return seconds between an object's time and the answer's, both of the store's clock."""
+    written = found.get("LastModified")
+    stated = found.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
+    if written is None or stated is None:
+        return None
+    try:
+        answered = parsedate_to_datetime(stated)
+    except ValueError:
+        return None
+    return max(0.0, (answered - written).total_seconds()) if answered.tzinfo is not None else None
 
 
 def _condition(match: str | None) -> dict[str, str]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from release_tool.steps import emit
+from release_tool.steps.jenkins_options import jenkins_options, optional_options_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from release_tool.cli import Context
     from release_tool.core.listing_rebuild import Rebuilt, Version
     from release_tool.services.bucket import Bucket
-    from release_tool.steps.listing_publishing import Sent
 
 HELP = """Show, make anew and publish the listings of what can be had.
 
@@ -38,14 +38,16 @@ Examples:
   release-tool listing rebuild --to s3://models/production --draft
   release-tool listing rebuild --to s3://models/production --drop huggingface/acme/tiny@1.0.0
 """
-PUBLISH = """Write both listings into a bucket.
+PUBLISH = """Write both listings into a bucket, and let Jenkins serve them.
 
 Each replaces exactly the one that was read there. Exit code 9 where the bucket's lists a version that would be lost
-and that is neither yanked nor excluded.
+and that is neither yanked nor excluded. With --server the release job then serves them, with the credentials that
+notify has: once each time they were written, kept in listing-notice.json of the work folder (exit code 10: it failed).
 
 \b
 Examples:
   release-tool listing publish --to s3://models/production --dry-run
+  release-tool listing publish --to s3://models/production --server https://ci.example.org
 """
 SHOW = """Show what can be had, by the listings of the repository.
 
@@ -86,7 +88,9 @@ def command() -> None:
     """Hold the three."""
 
 
-to_option = click.option("--to", required=True, metavar="ADDRESS", help="s3://bucket/prefix or file:///folder.")
+to_option = click.option(
+    "--to", required=True, metavar="ADDRESS", help="s3://bucket/prefix, file:///folder or a target of the settings."
+)
 
 
 @command.command("show", help=SHOW, short_help="Show what can be had.")
@@ -147,9 +151,10 @@ def run_rebuild(context: Context, to: str, drop: Iterable[str], *, draft: bool =
     from release_tool.core.listing_rebuild import found_in, rebuild
     from release_tool.core.naming import ROOT
     from release_tool.services.buckets import open_bucket
+    from release_tool.steps.settings import address_of
     from release_tool.steps.worktree import diff_of, held, read_state, write_changes
 
-    bucket = open_bucket(to)
+    bucket = open_bucket(address_of(context.repo, to))
     dropped = tuple(_version(word) for word in drop)
     with held(context.repo, "listing rebuild", draft=draft):
         state = read_state(context.repo)
@@ -223,20 +228,18 @@ def _refuse_loss(made: Rebuilt) -> None:
         )
 
 
-@command.command("publish", help=PUBLISH, short_help="Write both listings into a bucket.")
+@command.command("publish", help=PUBLISH, short_help="Write both listings into a bucket, and let Jenkins serve them.")
 @to_option
-@click.option("--dry-run", is_flag=True, help="Say what would be written.")
-@click.pass_obj
-def publish_command(context: Context, to: str, *, dry_run: bool) -> None:
+@jenkins_options(required=False)
+@click.option("--dry-run", is_flag=True, help="Say what would be written and sent.")
+@click.pass_context
+def publish_command(ctx: click.Context, /, to: str, *, dry_run: bool, **asked: Any) -> None:
     """Write both listings into a bucket."""
     from release_tool.services.buckets import open_bucket
-    from release_tool.steps.listing_publishing import publish_listings
+    from release_tool.steps.listing_asking import run_publish, text_of
+    from release_tool.steps.settings import address_of
 
-    with context.console.step("Publish the listings"):
-        sent = publish_listings(context.repo, open_bucket(to), dry_run=dry_run)
-    emit(context, "\n".join(_line(one, dry_run=dry_run) for one in sent), sent)
-
-
-def _line(one: Sent, *, dry_run: bool) -> str:
-    word = "unchanged" if not one.written else "would write" if dry_run else "written"
-    return f"{word:9}  {one.key}  {one.sha256}"
+    context: Context = ctx.obj
+    options = optional_options_of(ctx, asked)
+    done = run_publish(context, open_bucket(address_of(context.repo, to)), options, dry_run=dry_run)
+    emit(context, text_of(done, dry_run=dry_run), done)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from release_tool.core.notice import DEFAULT_JOB, DIGEST, NOTICE_NAME, BuildNotice, Way
+from release_tool.core.notice import DIGEST, NOTICE_NAME, BuildNotice
 from release_tool.steps import emit
-from release_tool.steps.building import DEFAULT_SECONDS, Options, ask_jenkins, line_of
+from release_tool.steps.building import Planned, ask_jenkins, connect, line_of, planned_requests, planned_text
+from release_tool.steps.jenkins_options import jenkins_options, options_of
 
 if TYPE_CHECKING:
     from release_tool.cli import Context
@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from release_tool.core.receipt import Receipt
     from release_tool.documents import WorkFolder
     from release_tool.services.clock import Clock
-
-JOB = re.compile(r"[A-Za-z0-9_][\w .-]{0,99}(?:/[A-Za-z0-9_][\w .-]{0,99}){0,9}")
+    from release_tool.steps.building import Options
 
 HELP = """Ask Jenkins to serve what was published.
 
@@ -40,77 +39,18 @@ Examples:
 """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Planned:
-    """What would be sent."""
-
-    way: Way
-    url: str
-    job: str
-    builds: tuple[dict[str, str], ...]
-    where_declared: dict[str, str]
-    """Sent only to a job that declares it."""
-
-
-def _job(_: click.Context, parameter: click.Parameter, value: str) -> str:
-    if not JOB.fullmatch(value):
-        raise click.BadParameter("a job's full name, such as ml-models-release or folder/job", param=parameter)
-    return value
-
-
 @click.command(help=HELP, short_help="Ask Jenkins to serve what was published.")
-@click.option("--server", required=True, metavar="URL", help="Address of Jenkins.")
-@click.option(
-    "--job", default=DEFAULT_JOB, show_default=True, metavar="NAME", callback=_job, help="Full name of the job."
-)
-@click.option(
-    "--way",
-    type=click.Choice([way.value for way in Way]),
-    default=Way.JENKINS.value,
-    show_default=True,
-    help="Jenkins's own interface, or its Generic Webhook Trigger.",
-)
-@click.option("--secret", metavar="NAME", help="Secret of AWS Secrets Manager that holds the credentials.")
-@click.option(
-    "--timeout",
-    type=click.FloatRange(min=0),
-    default=DEFAULT_SECONDS,
-    show_default=True,
-    metavar="SECONDS",
-    help="How long to wait for the results.",
-)
-@click.option("--no-wait", is_flag=True, help="End once the builds are in Jenkins's queue.")
-@click.option("--again", is_flag=True, help="Ask for another build where the earlier one has failed.")
+@jenkins_options(required=True)
 @click.option("--dry-run", is_flag=True, help="Print what would be sent, and send nothing.")
 @click.pass_obj
-def command(
-    context: Context,
-    server: str,
-    job: str,
-    way: str,
-    secret: str | None,
-    timeout: float,
-    *,
-    no_wait: bool,
-    again: bool,
-    dry_run: bool,
-) -> None:
+def command(context: Context, /, *, dry_run: bool, **asked: Any) -> None:
     """Notify Jenkins of the release of the work folder."""
     from release_tool.lock import hold
-    from release_tool.services.addresses import check_server
 
-    options = Options(
-        server=check_server(server),
-        job=job,
-        way=Way(way),
-        secret=secret,
-        timeout=timeout,
-        wait=not no_wait,
-        again=again,
-    )
+    options = options_of(asked)
     if dry_run:
         planned = plan_notice(context, options)
-        emit(context, _planned_text(planned), planned)
+        emit(context, planned_text(planned), planned)
         return
     with hold(context.work, "notify"):
         notice = run_notify(context, options)
@@ -119,20 +59,10 @@ def command(
 
 def plan_notice(context: Context, options: Options) -> Planned:
     """Return what would be sent, from the receipt alone; nothing is asked of anybody."""
-    from release_tool.core.notice import BASE_PATH
     from release_tool.documents import WorkFolder
-    from release_tool.services.addresses import job_path
-    from release_tool.services.webhook import PATH
 
     receipt, builds = _read(WorkFolder(context.work))
-    path = PATH if options.way is Way.WEBHOOK else f"{job_path(options.job)}/buildWithParameters"
-    return Planned(
-        way=options.way,
-        url=f"{options.server}/{path}",
-        job=options.job,
-        builds=tuple(sorted((build.parameters for build in builds), key=lambda item: item[BASE_PATH])),
-        where_declared={DIGEST: receipt.approved},
-    )
+    return planned_requests(options, builds, where_declared={DIGEST: receipt.approved})
 
 
 def run_notify(context: Context, options: Options, clock: Clock | None = None) -> BuildNotice:
@@ -145,14 +75,15 @@ def run_notify(context: Context, options: Options, clock: Clock | None = None) -
         Unreachable: no answer, or no result in time; run again, it goes on.
     """
     from release_tool.documents import WorkFolder
+    from release_tool.steps.notifying import Kept
 
     work = WorkFolder(context.work)
     receipt, builds = _read(work)
     with context.console.step("Notify"):
         notice = _continued(work, options, builds)
-        return ask_jenkins(
-            context, options, notice, NOTICE_NAME, since=receipt.released_at, approved=receipt.approved, clock=clock
-        )
+        kept = Kept(work, NOTICE_NAME, notice)
+        connection = connect(context, options, clock)
+        return ask_jenkins(context, connection, options, kept, since=receipt.released_at, approved=receipt.approved)
 
 
 def _read(work: WorkFolder) -> tuple[Receipt, tuple[Build, ...]]:
@@ -193,14 +124,3 @@ def _continued(work: WorkFolder, options: Options, builds: tuple[Build, ...]) ->
     # How the builds were asked for stays written down; another way may be used to ask for what is missing.
     way = earlier.way if all(build.requested_at for build in earlier.builds) else options.way
     return replace(earlier, way=way)
-
-
-def _planned_text(planned: Planned) -> str:
-    lines = []
-    for parameters in planned.builds:
-        lines.append(f"would send  POST {planned.url}")
-        lines += [f"  {name}  {value}" for name, value in parameters.items()]
-        lines += [
-            f"  {name}  {value}  (only if {planned.job} declares it)" for name, value in planned.where_declared.items()
-        ]
-    return "\n".join(lines)

@@ -27,6 +27,7 @@ from release_tool.errors import RemoteFailed, Unreachable, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from datetime import timedelta
 
     from release_tool.core.notice import BuildNotice, Seen
     from release_tool.documents import WorkFolder
@@ -71,7 +72,7 @@ class Kept:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notifier:
-    """One run of ``notify``."""
+    """One run of a command that asks for builds."""
 
     starter: Starter
     server: JenkinsServer | None
@@ -80,6 +81,8 @@ class Notifier:
     approved: str | None
     since: str
     """UTC: a build that began before is another's."""
+    before: timedelta
+    """By how much less."""
     clock: Clock
     seconds: float
     """How long to wait for all results together."""
@@ -147,7 +150,7 @@ class Notifier:
         wrong = misfits(fitted.parameters, job)
         if wrong:
             raise RemoteFailed(
-                f"The job {self.job} can't release this: {'; '.join(wrong)}.",
+                f"The job {self.job} can't do this: {'; '.join(wrong)}.",
                 hint="Nothing was started. Check --job: Jenkins drops what a job does not declare.",
             )
         if not job.buildable:
@@ -179,7 +182,7 @@ class Notifier:
             self.clock.sleep(pause)
             # The queue first: what leaves it in between is then among the builds.
             queued = self._patiently(lambda: server.queued(self.job), build)
-            since = earliest(self.since, server.ahead)
+            since = earliest(self.since, server.ahead, self.before)
             begun = self._patiently(lambda: server.builds(self.job, since), build)  # noqa: B023 - called at once
             found = find_earlier(build, (*queued, *begun), since)
             if found is not None:
@@ -245,7 +248,7 @@ class Notifier:
         if self.clock.elapsed() + seconds > self.deadline:
             raise Unreachable(
                 f"{what} after {self.seconds:.0f} s.",
-                hint="Run notify again: it goes on waiting for the same build; or give more --timeout.",
+                hint="Run the same command again: it goes on waiting for the same build; or give more --timeout.",
             )
         self.clock.sleep(seconds)
 

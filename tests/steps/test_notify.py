@@ -545,7 +545,9 @@ def test_another_document_of_builds_can_be_kept_by_the_same_means(work, jenkins)
     from release_tool.console import Console
     from release_tool.core.notice import LISTING_PARAMETERS
     from release_tool.global_options import Context
-    from release_tool.steps.building import Options, ask_jenkins
+    from release_tool.documents import WorkFolder
+    from release_tool.steps.building import Options, ask_jenkins, connect
+    from release_tool.steps.notifying import Kept
 
     context = Context(work=work, repo=work, json=False, debug=False, console=Console(verbosity=-1))
     options = Options(server=jenkins.address)
@@ -554,7 +556,8 @@ def test_another_document_of_builds_can_be_kept_by_the_same_means(work, jenkins)
     )
     since = receipt_of(work).released_at
     for _ in range(2):
-        notice = ask_jenkins(context, options, empty, "listing-notice.json", since=since)
+        kept = Kept(WorkFolder(work), "listing-notice.json", empty)
+        notice = ask_jenkins(context, connect(context, options), options, kept, since=since)
     assert notice == decode_text(BuildNotice, (work / "listing-notice.json").read_text())
     assert (notice.result, jenkins.started) == ("SUCCESS", 1)
     assert jenkins.builds[JOB][0].parameters == {**LISTING_PARAMETERS, "VERSION": "", "FORMAT": ""}
