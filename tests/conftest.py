@@ -189,6 +189,18 @@ def s3(s3_server, monkeypatch):
     return s3_server
 
 
+@pytest.fixture(scope="session")
+def act():
+    """Skip where no workflow can be run; fail there if it is required."""
+    from act.running import missing
+
+    reason = missing()
+    if reason:
+        if os.environ.get("RELEASE_TOOL_REQUIRE_ACT"):
+            pytest.fail(f"running the workflows is required: {reason}")
+        pytest.skip(f"{ACT_SKIP} {reason}")
+
+
 @pytest.fixture
 def golden(request):
     """Return a check: the text must equal the file of tests/golden, which --update-goldens writes."""
