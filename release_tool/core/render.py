@@ -28,6 +28,8 @@ _WORDS = "[0-9-]{10} [0-9]{2}:[0-9]{2}:[0-9]{2}Z?|@?[A-Za-z0-9]++(?:(?:[./_-]|,?
 _HARMLESS = re.compile(f"(?:`(?:{_WORDS})`|{_WORDS})(?: \\| (?:`(?:{_WORDS})`|{_WORDS}))*")
 """Cells that are a login, a time, or words between which single signs stand: nothing of it is markup anywhere."""
 
+_ADDRESS = re.compile(r"https?://[A-Za-z0-9.-]+(?::[0-9]{1,5})?(?:/[A-Za-z0-9._~%/-]*)?")
+
 _OF_A_TEMPLATE = (TypeError, ValueError, ArithmeticError, LookupError, AttributeError, RecursionError)
 """What the code of a template can raise beside jinja's own errors: ``1 + page.title``, an include."""
 
@@ -64,7 +66,13 @@ def render_values(template: str, values: Mapping[str, object], *, name: str) -> 
     Raises:
         UsageError: the template is wrong or names what it was not given.
     """
-    filters: dict[str, Callable[..., str]] = {"cell": _cell, "cells": _cells, "code": _code, "fence": _fence}
+    filters: dict[str, Callable[..., str]] = {
+        "cell": _cell,
+        "cells": _cells,
+        "code": _code,
+        "fence": _fence,
+        "link": _link,
+    }
     return _render(template, values, name, autoescape=False, finalize=_markdown_value, filters=filters)
 
 
@@ -136,6 +144,11 @@ def _cells(values: Any, absent: str = "") -> Ready:
 
 def _code(value: str) -> Ready:
     return Ready(code(clip(str(value), MAX_VALUE_CHARACTERS)))
+
+
+def _link(value: str) -> Ready:
+    """Return an address as a link; one with signs that could mean anything in Markdown as code."""
+    return Ready(f"<{value}>") if _ADDRESS.fullmatch(str(value)) else _code(value)
 
 
 def _fence(value: str) -> Ready:
