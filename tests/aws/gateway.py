@@ -8,15 +8,24 @@ facts about a request that such conditions ask for. They are added here, by AWS'
 - ``s3:ObjectCreationOperation`` is false for CreateMultipartUpload, UploadPart and UploadPartCopy, which take no such
   header, and true for every other request that is authorised as PutObject (the same page).
 - ``aws:PrincipalArn`` of a role's session is the ARN of the role (user guide of IAM, "Global condition keys").
+
+Every request that was allowed is written down, with the action that it needed: what a role may do beyond that is too
+much.
 """
 
 from __future__ import annotations
+
+import os
+from pathlib import Path
 
 import ministack.app
 from ministack.core import iam_actions, iam_evaluator
 
 CONDITIONAL = ("s3:PutObject", "s3:DeleteObject")
+LOG = "GATEWAY_LOG"
+"""Variable: the file that gets a line for each request that was allowed."""
 
+enforced_before = iam_evaluator.enforce
 told_before = iam_actions.s3_service_context
 resolved_before = iam_evaluator._resolve_condition_key
 
@@ -46,7 +55,17 @@ def resolved(key, ctx):
     return value
 
 
+def enforced(access_key_id, iam_action, service, region, resource_arn="*", service_context=None):
+    """Decide on a request, and write down what was allowed to whom."""
+    refusal = enforced_before(access_key_id, iam_action, service, region, resource_arn, service_context)
+    if refusal is None:
+        with Path(os.environ[LOG]).open("a", encoding="utf-8") as log:
+            log.write(f"{access_key_id} {iam_action} {resource_arn}\n")
+    return refusal
+
+
 if __name__ == "__main__":
+    iam_evaluator.enforce = enforced
     iam_actions.s3_service_context = told
     iam_evaluator._resolve_condition_key = resolved
     # It would take port 443, too, wherever it may.

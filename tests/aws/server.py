@@ -6,6 +6,7 @@ signature of a web identity token: those can't be tested here.
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import subprocess
@@ -33,6 +34,13 @@ class Aws:
     endpoint: str
     authority: Path
     """The certificate that a client must trust."""
+    log: Path
+    """A line for each request that was allowed."""
+
+    def used(self, credentials):
+        """Return (action, ARN of the resource) of everything that was allowed to these credentials, in order."""
+        lines = (line.split(" ", 2) for line in self.log.read_text(encoding="utf-8").splitlines())
+        return [(action, resource) for key, action, resource in lines if key == credentials["AccessKeyId"]]
 
     def environment(self, credentials=None):
         """Return the variables that lead a client here, and to nobody's own settings.
@@ -74,11 +82,9 @@ class Aws:
 
     def assume(self, role, token):
         """Return credentials of a role for a web identity token, as a job gets them."""
-        from botocore import UNSIGNED
-        from botocore.config import Config
-
-        client = self.client("sts", config=Config(signature_version=UNSIGNED))
-        answer = client.assume_role_with_web_identity(RoleArn=role, RoleSessionName="job", WebIdentityToken=token)
+        answer = anonymous_sts(self).assume_role_with_web_identity(
+            RoleArn=role, RoleSessionName="job", WebIdentityToken=token
+        )
         return answer["Credentials"]
 
     def deploy(self, stack, template, **parameters):
@@ -110,17 +116,28 @@ class Aws:
         return self.client("secretsmanager").create_secret(Name=name, SecretString=json.dumps(values))["ARN"]
 
 
+@functools.cache
+def anonymous_sts(aws):
+    """Return a client that signs nothing: whoever has a token needs no key."""
+    from botocore import UNSIGNED
+    from botocore.config import Config
+
+    return aws.client("sts", config=Config(signature_version=UNSIGNED))
+
+
 @contextmanager
 def running_aws(folder):
     """Start one whose files lie below a folder, and end it."""
     port = free_port()
     files = make_certificates(folder)
-    log = folder / "aws.log"
+    log, allowed = folder / "aws.log", folder / "allowed.log"
+    allowed.touch()
     environment = {
         "PATH": os.environ["PATH"],
         "HOME": str(folder),
         "TMPDIR": str(folder),
         "AUTH": "true",
+        "GATEWAY_LOG": str(allowed),
         "BIND_HOST": "127.0.0.1",
         "GATEWAY_PORT": str(port),
         "MINISTACK_HOST": "127.0.0.1",
@@ -138,11 +155,8 @@ def running_aws(folder):
         )  # fmt: skip
     try:
         wait_for(port, process, log)
-        yield Aws(endpoint=f"https://127.0.0.1:{port}", authority=files.authority)
+        yield Aws(endpoint=f"https://127.0.0.1:{port}", authority=files.authority, log=allowed)
     finally:
-        process.terminate()
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        # It keeps nothing that would have to be written, and takes its time for a polite end.
+        process.kill()
+        process.wait()
