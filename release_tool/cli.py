@@ -39,6 +39,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "publish": ("release_tool.steps.publish", "Publish what was approved, exactly once."),
     "notify": ("release_tool.steps.notify", "Ask Jenkins to serve what was published."),
     "record": ("release_tool.steps.record", "Write a release into the ledger and the files that follow from it."),
+    "propose": ("release_tool.steps.propose", "Propose the record of a release as a pull request."),
     "listing": ("release_tool.steps.listing", "Show, make anew and publish the listings of what can be had."),
     "models": ("release_tool.steps.models", "List, show, compare and yank what was released."),
     "run": ("release_tool.steps.run", "Plan, fetch, trace, validate and review in one go."),
