@@ -68,8 +68,8 @@ def missing():
 
 
 @contextmanager
-def running_server(folder):
-    """Start a server whose objects lie below a folder, and end it."""
+def running_server(folder, *options):
+    """Start a server whose objects lie below a folder, with options of its own, and end it."""
     port = free_port()
     data, versions = folder / "objects", folder / "kept-versions"
     data.mkdir(parents=True)
@@ -77,7 +77,7 @@ def running_server(folder):
     log = folder / "server.log"
     command = [
         shutil.which(PROGRAM), "--access", ACCESS, "--secret", SECRET, "--region", REGION,
-        "--port", f"127.0.0.1:{port}", "--quiet", "posix", "--versioning-dir", str(versions), str(data),
+        "--port", f"127.0.0.1:{port}", "--quiet", *options, "posix", "--versioning-dir", str(versions), str(data),
     ]  # fmt: skip
     with log.open("wb") as output:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd=folder)
