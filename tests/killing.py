@@ -20,8 +20,9 @@ from pathlib import Path
 
 IMPORTS = (
     "botocore.httpsession", "release_tool.cli", "release_tool.lock", "release_tool.services.bucket_folder",
-    "release_tool.services.buckets", "release_tool.steps.approved", "release_tool.steps.publish",
-    "release_tool.steps.publishing",
+    "release_tool.services.buckets", "release_tool.steps.approved", "release_tool.steps.listing",
+    "release_tool.steps.listing_asking", "release_tool.steps.publish", "release_tool.steps.publishing",
+    "release_tool.steps.settings",
 )  # fmt: skip
 """What a child would import otherwise, each anew."""
 FOLDER_CALLS = ("head", "read", "digest", "write", "send", "remove")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import socket
+import time
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
@@ -110,6 +111,20 @@ def test_versions_have_names_where_they_are_kept(request, s3, tmp_path):
     assert second.version_id
     assert first.version_id != second.version_id
     assert kept.read(KEY, 10)[1].version_id == second.version_id
+
+
+def test_how_old_an_object_is_is_known(bucket):
+    began = time.monotonic()
+    write(bucket, b"first")
+    write(bucket, b"second", match=bucket.head(KEY).etag)
+    young = [bucket.head(KEY).age, bucket.read(KEY, 100)[1].age]
+    assert all(0 <= age <= time.monotonic() - began + 1 for age in young)
+    time.sleep(1.2)
+    for age in (bucket.head(KEY).age, bucket.read(KEY, 100)[1].age):
+        assert 0.2 <= age <= time.monotonic() - began + 1
+    began = time.monotonic()
+    write(bucket, b"third", match=bucket.head(KEY).etag)
+    assert bucket.head(KEY).age <= time.monotonic() - began + 1
 
 
 def test_an_object_larger_than_its_kind_is_not_read(bucket):
