@@ -117,3 +117,18 @@ def _sparse_faults(request: ReleaseRequest, facts: ModelFacts) -> list[Fault]:
             Fault("--activation", f"is {request.activation}, the model's own is {facts.activation}", "leave it out")
         )
     return faults
+
+
+def code_faults(request: ReleaseRequest, source: SourceFacts) -> list[Fault]:
+    """Return the code of the model that lies at another commit than the ones a person allowed; one fault a commit.
+
+    A folder's own code has no commit: its digests are in the plan.
+    """
+    if not request.remote_code:
+        return []
+    foreign = [code for code in source.remote_code if source.origin != "folder" or code.repo != source.model_id]
+    others = {code.revision: code.repo for code in foreign if code.revision not in request.remote_code}
+    return [
+        Fault("--remote-code", f"{repo} has its code at {revision}", "look at that commit, and name it if it may run")
+        for revision, repo in sorted(others.items())
+    ]

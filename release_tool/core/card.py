@@ -15,6 +15,7 @@ from enum import StrEnum
 
 from release_tool.core.escape import one_line
 from release_tool.core.plan import LicenceFacts
+from release_tool.core.request import AS_DECLARED
 
 MAX_CARD_CHARACTERS = 400_000
 MAX_VALUE_CHARACTERS = 100
@@ -34,6 +35,9 @@ LISTED_LICENCES = frozenset(
 )  # fmt: skip
 """Licences, by SPDX id as the hub writes them, that let anybody redistribute the weights in an archive with no duty
 but attribution. Share-alike, copyleft, responsible-AI and house licences need a person who accepts them."""
+
+UNDECLARED = "undeclared"
+"""What a person has accepted who accepted the licence of a card that declares none."""
 
 _FRONT = re.compile(r"\A---[ \t]*\n(.*?)^---[ \t]*$\n?", re.DOTALL | re.MULTILINE)
 _KEY = re.compile(r"([A-Za-z_][A-Za-z0-9_-]*)[ \t]*:(?:[ \t]+(.*))?")
@@ -81,15 +85,24 @@ def read_card(data: bytes | None) -> Card:
     )
 
 
-def licence_facts(card: Card, accepted: str | None) -> LicenceFacts:
-    """Return the licence as a plan records it; several licences are listed only when each of them is."""
+def licence_facts(card: Card, accepted: str | None, accepted_by: str | None = None) -> LicenceFacts:
+    """Return the licence as a plan records it; several licences are listed only when each of them is.
+
+    Args:
+        card: the model's.
+        accepted: the licence that a person accepted by name, or ``AS_DECLARED``.
+        accepted_by: that person's login, where it is known.
+    """
     if not card.licences:
-        return LicenceFacts(declared=None, listed=False, accepted=accepted)
+        accepted = UNDECLARED if accepted == AS_DECLARED else accepted
+        return LicenceFacts(declared=None, listed=False, accepted=accepted, accepted_by=accepted_by)
     declared = ", ".join(card.licences)
     if card.licence_name and any(word.lower() == "other" for word in card.licences):
         declared = f"{declared} ({card.licence_name})"
     listed = all(word.lower() in LISTED_LICENCES for word in card.licences)
-    return LicenceFacts(declared=one_line(declared)[:200], listed=listed, accepted=accepted)
+    declared = one_line(declared)[:200]
+    accepted = declared if accepted == AS_DECLARED else accepted
+    return LicenceFacts(declared=declared, listed=listed, accepted=accepted, accepted_by=accepted_by)
 
 
 def verdict(facts: LicenceFacts) -> LicenceVerdict:
@@ -101,7 +114,7 @@ def verdict(facts: LicenceFacts) -> LicenceVerdict:
 
 def accepts(facts: LicenceFacts) -> bool:
     """Tell whether --accept-licence names a licence that the card declares; any name will do where it declares none."""
-    if facts.accepted is None or facts.declared is None:
+    if facts.accepted in (None, facts.declared) or facts.declared is None:
         return True
     words = re.split(r"[,()\s]+", facts.declared.lower())
     return facts.accepted.lower() in words

@@ -13,7 +13,7 @@ from release_tool.core.kinds import Activation, Format, Framework, ModelKind, Po
 from release_tool.core.modeljson import bad, get_number, shown
 from release_tool.core.modeljson import parse as parse_json
 from release_tool.core.opensearch import DEFAULT_TARGETS
-from release_tool.core.request import ReleaseRequest, closest
+from release_tool.core.request import AS_DECLARED, ReleaseRequest, closest
 from release_tool.errors import Fault, UnsupportedModel, UsageError
 
 if TYPE_CHECKING:
@@ -28,15 +28,22 @@ DETECT = "auto"
 
 TEXTS = (
     "model", "model_source", "version", "revision", "model_id", "name", "prefix", "description", "accept_licence",
+    "upload_target", "tune_run_id",
 )  # fmt: skip
-LISTS = ("kind", "target_versions")
-FLAGS = ("normalize_result", "allow_pickle", "trust_remote_code")
+LISTS = ("kind", "target_versions", "remote_code")
+FLAGS = ("normalize_result", "allow_pickle", "trust_remote_code", "overwrite")
 OTHERS = (
     "format", "embedding_dimension", "pooling_mode", "prune_ratio", "activation", "model_init_kwargs", "idf",
     "framework",
 )  # fmt: skip
 NAMES = (*TEXTS, *LISTS, *FLAGS, *OTHERS)
-"""Every input of the form."""
+"""Every input that there is."""
+CHOSEN = frozenset(
+    {"kind", "format", "pooling_mode", "normalize_result", "activation", "framework"}
+)  # fmt: skip
+"""Inputs that a form offers as choices; there ``auto`` stands for an input left blank."""
+ACCEPTED_BY = "accepted_by"
+"""No input of a person: who filled the form, by the event."""
 
 Raw = str | bool | int | float | tuple[str, ...] | None
 
@@ -158,7 +165,13 @@ def parse_inputs(inputs: Mapping[str, Raw], *, idf_sha256: str | None = None) ->
         target_versions=parser.words("target_versions") or DEFAULT_TARGETS,
         accept_licence=parser.text("accept_licence"),
         allow_pickle=bool(parser.flag("allow_pickle")),
-        trust_remote_code=bool(parser.flag("trust_remote_code")),
+        # Who names the commit of the code that may run allows it to run.
+        trust_remote_code=bool(parser.flag("trust_remote_code")) or bool(parser.words("remote_code")),
+        remote_code=parser.words("remote_code"),
+        accepted_by=parser.text(ACCEPTED_BY),
+        overwrite=bool(parser.flag("overwrite")),
+        upload_target=parser.text("upload_target"),
+        tune_run_id=parser.text("tune_run_id"),
     )
     return request, parser.faults
 
@@ -186,7 +199,22 @@ def event_inputs(data: bytes, file: str) -> dict[str, Raw]:
     wrong = [name for name, value in inputs.items() if isinstance(value, (dict, list))]
     if wrong:
         raise UsageError(f"The event's input {wrong[0]!r} is no text.", hint="A form's inputs are texts.")
-    return {name: value for name, value in inputs.items() if value not in (None, "")}
+    given = {name: value for name, value in inputs.items() if value not in (None, "")}
+    given = {name: value for name, value in given.items() if not (name in CHOSEN and value == DETECT)}
+    return _accepting(event, given)
+
+
+def _accepting(event: dict[str, Any], inputs: dict[str, Raw]) -> dict[str, Raw]:
+    """Return the inputs with a form's yes or no to the licence turned into what it means, and who said it."""
+    word = str(inputs.get("accept_licence", "")).strip().lower()
+    if word == "no":
+        return {name: value for name, value in inputs.items() if name != "accept_licence"}
+    if not word:
+        return inputs
+    sender = event.get("sender")
+    login = sender.get("login") if isinstance(sender, dict) else None
+    accepted = AS_DECLARED if word == "yes" else inputs["accept_licence"]
+    return {**inputs, "accept_licence": accepted, ACCEPTED_BY: login if isinstance(login, str) else "?"}
 
 
 def check_token_weights(data: bytes, file: str) -> int:

@@ -24,6 +24,8 @@ def identity(plan: ReleasePlan) -> tuple[Fact, ...]:
     source = plan.source
     asked = source.requested_revision
     revision_note = f"asked for as {clip(asked, 80)}" if asked and asked != source.revision else ""
+    target = plan.request.upload_target or NONE
+    destination = (Fact(label="Goes to", value=clip(target, 60), note=clip(plan.to, 200)),) if plan.to else ()
     return (
         Fact(label="Model", value=clip(source.model_id), mono=True),
         Fact(label="Version", value=clip(plan.request.version, 60), mono=True),
@@ -40,6 +42,7 @@ def identity(plan: ReleasePlan) -> tuple[Fact, ...]:
         Fact(label="Licence", value=licence_value(source.licence), note=licence_note(source.licence)),
         Fact(label="Kind", value=", ".join(plan.kinds), note=clip(source.kind_reason, 160)),
         Fact(label="Description", value=clip(plan.description, 500) or NONE),
+        *destination,
     )
 
 
@@ -56,7 +59,8 @@ def licence_note(licence: LicenceFacts) -> str:
         return "not accepted: publish will refuse"
     if licence.declared is not None and licence.accepted.lower() != licence.declared.lower():
         return f"accepted as {clip(licence.accepted, 80)}, which is not what the card declares"
-    return f"accepted by name as {clip(licence.accepted, 80)}"
+    who = f" by @{clip(licence.accepted_by, 60)}" if licence.accepted_by else ""
+    return f"accepted{who} by name as {clip(licence.accepted, 80)}"
 
 
 def settings(plan: ReleasePlan) -> tuple[Fact, ...]:

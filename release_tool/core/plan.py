@@ -47,7 +47,9 @@ class LicenceFacts:
     listed: bool
     """Whether it is one of the licences that need no acceptance."""
     accepted: str | None = None
-    """The licence a person named with --accept-licence."""
+    """The licence a person named with --accept-licence, or the declared one where a form was answered with yes."""
+    accepted_by: str | None = None
+    """Login of that person, where a form was filled."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,6 +217,8 @@ class ReleasePlan:
     replaces: dict[str, str] | None = None
     """Object key → sha256 that this release overwrites on purpose; null for a normal release."""
     budgets: dict[str, float] | None = None
+    to: str | None = None
+    """Address of the bucket that ``request.upload_target`` names; null where no target was named."""
 
     def artifact(self, artifact_id: str) -> PlannedArtifact:
         """Return the artifact with this id.

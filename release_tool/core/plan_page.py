@@ -39,6 +39,9 @@ def facts(plan: ReleasePlan) -> tuple[tuple[str, str], ...]:
     if model.parameters is not None:
         rows.append(("weights", f"{model.parameters:,} parameters, {model.weights_dtype}"))
     rows.append(("description", plan.description))
+    if plan.to is not None:
+        what = "replaces what lies in" if plan.request.overwrite else "goes to"
+        rows.append((what, f"{plan.request.upload_target}, {plan.to}"))
     return tuple(rows)
 
 
@@ -48,7 +51,8 @@ def _kind_origin(plan: ReleasePlan) -> str:
 
 def _licence(plan: ReleasePlan) -> str:
     facts_ = plan.source.licence
-    accepted = f", accepted as {facts_.accepted}" if facts_.accepted else ""
+    who = f" by @{facts_.accepted_by}" if facts_.accepted_by else ""
+    accepted = f", accepted{who} as {facts_.accepted}" if facts_.accepted else ""
     match verdict(facts_):
         case LicenceVerdict.MISSING:
             return f"none declared that can be read{accepted}"

@@ -63,6 +63,7 @@ def make_plan(
     *,
     tool_version: str,
     lineage: dict[str, Any] | None = None,
+    to: str | None = None,
 ) -> ReleasePlan:
     """Return the plan of a release.
 
@@ -71,6 +72,7 @@ def make_plan(
         source: the pinned source.
         tool_version: of release-tool; recorded.
         lineage: how the model was fine-tuned, when it brings a record of it.
+        to: address of the bucket that the request's target means.
 
     Raises:
         RequestError: the request can't be met; every fault is listed.
@@ -81,15 +83,17 @@ def make_plan(
     if not kinds:
         faults.append(_unknown_kind(source))
     faults += assertions.model_faults(settled, source)
+    faults += assertions.code_faults(settled, source)
     decided = _decide(settled, source)
     faults += _name_faults(decided)
     artifacts, left_out, format_faults = _artifacts(settled, source, decided)
     faults += format_faults
     if faults:
         raise RequestError(tuple(dict.fromkeys(faults)))
-    return _fold(
+    plan = _fold(
         request, source, decided, artifacts=artifacts, left_out=left_out, tool_version=tool_version, lineage=lineage
     )
+    return replace(plan, to=to)
 
 
 def _unknown_kind(source: SourceFacts) -> Fault:

@@ -23,6 +23,12 @@ NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
 
 MODEL_ID_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
 REVISION_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,127}")
+COMMIT_PATTERN = re.compile(r"[0-9a-f]{40}")
+RUN_ID_PATTERN = re.compile(r"[0-9]{1,20}")
+LOGIN_PATTERN = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,38})(?:\[bot\])?")
+"""A login of GitHub."""
+AS_DECLARED = "as-declared"
+"""Accepts the licence that the card declares, whatever it is: what a form's yes means."""
 LICENCE_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+_-]{0,63}")
 MAX_DESCRIPTION = 2000
 FORBIDDEN_KWARGS = frozenset(
@@ -70,6 +76,16 @@ class ReleaseRequest:
     accept_licence: str | None = None
     allow_pickle: bool = False
     trust_remote_code: bool = False
+    remote_code: tuple[str, ...] = ()
+    """40-hex commits of the only code that may run; empty: whatever the model names, where code is allowed at all."""
+    accepted_by: str | None = None
+    """Login of who ran the form in which the licence was accepted."""
+    overwrite: bool = False
+    """The version is released already and is to be replaced; ``check`` looks up what exactly."""
+    upload_target: str | None = None
+    """Name of a target in the repository's settings."""
+    tune_run_id: str | None = None
+    """Workflow run whose fine-tuned model this is."""
 
 
 def closest(word: str, options: tuple[str, ...]) -> str:
@@ -101,6 +117,7 @@ def _identity_faults(request: ReleaseRequest, *, is_folder: bool) -> list[Fault]
         elif not REVISION_PATTERN.fullmatch(request.revision):
             faults.append(Fault("--revision", f"{request.revision!r} is no revision", "a branch, tag or commit"))
     faults += _folder_id_faults(request, is_folder=is_folder)
+    faults += _origin_faults(request, is_folder=is_folder)
     if request.accept_licence is not None and not LICENCE_PATTERN.fullmatch(request.accept_licence):
         faults.append(Fault("--accept-licence", "not a licence identifier", "such as apache-2.0 or mit"))
     if request.description is not None and len(request.description) > MAX_DESCRIPTION:
@@ -116,6 +133,23 @@ def _folder_id_faults(request: ReleaseRequest, *, is_folder: bool) -> list[Fault
     if not MODEL_ID_PATTERN.fullmatch(request.model_id):
         return [Fault("--model-id", f"{request.model_id!r} is no model id", "an id is org/name")]
     return []
+
+
+def _origin_faults(request: ReleaseRequest, *, is_folder: bool) -> list[Fault]:
+    """Return what is wrong with the commits, runs and people that a request names."""
+    faults = [
+        Fault("--remote-code", f"{commit[:60]!r} is no commit", "40 hexadecimal digits, as the hub shows them")
+        for commit in request.remote_code
+        if not COMMIT_PATTERN.fullmatch(commit)
+    ]
+    if request.accepted_by is not None and not LOGIN_PATTERN.fullmatch(request.accepted_by):
+        faults.append(Fault("--accept-licence", "the event names nobody who could have accepted it"))
+    if request.tune_run_id is not None:
+        if not RUN_ID_PATTERN.fullmatch(request.tune_run_id):
+            faults.append(Fault("--tune-run-id", "is no id of a run", "the number in the run's address"))
+        elif not is_folder:
+            faults.append(Fault("--tune-run-id", "belongs to a folder", "name the run's model as MODEL"))
+    return faults
 
 
 def _kind_faults(request: ReleaseRequest) -> list[Fault]:

@@ -62,7 +62,11 @@ class Checked:
 
 
 @click.command(help=HELP, short_help="Look in the bucket whether the version is taken.")
-@click.option("--to", metavar="ADDRESS", help="s3://bucket/prefix or file:///folder.  [default: a folder in --work]")
+@click.option(
+    "--to",
+    metavar="ADDRESS",
+    help="s3://bucket/prefix, file:///folder or a target.  [default: the plan's target, else a folder in --work]",
+)
 @click.option("--overwrite", is_flag=True, help="Write the digests that lie there now into the plan, to be replaced.")
 @click.option("--dry-run", is_flag=True, help="With --overwrite: show what would be replaced, and leave the plan.")
 @click.pass_obj
@@ -70,11 +74,11 @@ def command(context: Context, to: str | None, *, overwrite: bool, dry_run: bool)
     """Look for the plan's keys."""
     from release_tool.lock import hold
 
-    if overwrite and not dry_run:
-        with hold(context.work, "check"):
-            found = run_check(context, to, overwrite=True)
+    if dry_run:
+        found = run_check(context, to, overwrite=overwrite, dry_run=True)
     else:
-        found = run_check(context, to, overwrite=overwrite, dry_run=dry_run)
+        with hold(context.work, "check"):
+            found = run_check(context, to, overwrite=overwrite)
     rows = [f"replaces  {key}  {sha256}" for key, sha256 in (found.replaces or {}).items()]
     free = [f"free      {key}" for key in found.keys if key not in (found.replaces or {})]
     emit(context, "\n".join(rows + free), found)
@@ -94,10 +98,12 @@ def run_check(context: Context, to: str | None, *, overwrite: bool = False, dry_
     from release_tool.documents import WorkFolder
     from release_tool.services.buckets import open_bucket
     from release_tool.steps.publish import default_address
+    from release_tool.steps.settings import planned_address
 
     work = WorkFolder(context.work)
     plan = work.read(ReleasePlan, "plan.json", made_by="plan")
-    bucket = open_bucket(to or default_address(work.folder))
+    overwrite = overwrite or plan.request.overwrite
+    bucket = open_bucket(planned_address(context.repo, plan, to) or default_address(work.folder))
     with context.console.step("Check"):
         existing, claimed = look(bucket, plan)
     replaces = {item.key: item.sha256 for item in existing} or None if overwrite else plan.replaces

@@ -25,9 +25,15 @@ OURS = ".snapshot-of-release-tool"
 
 
 @click.command(short_help="Download the planned revision and check every byte.")
+@click.option(
+    "--model",
+    type=click.Path(file_okay=False),
+    metavar="DIR",
+    help="Where the folder lies that was planned.  [default: where it lay then]",
+)
 @click.option("--dry-run", is_flag=True, help="Say what is missing; download and write nothing.")
 @click.pass_obj
-def command(context: Context, *, dry_run: bool) -> None:
+def command(context: Context, *, model: str | None, dry_run: bool) -> None:
     """Download the planned revision and check every byte.
 
     Only what is missing or wrong is downloaded; a broken download goes on where it stopped. HF_ENDPOINT, HF_TOKEN and
@@ -37,6 +43,7 @@ def command(context: Context, *, dry_run: bool) -> None:
     Examples:
       release-tool fetch
       release-tool fetch --dry-run
+      release-tool fetch --model ./my-model
     """  # noqa: D301 - \b is click's mark
     from release_tool.core.escape import one_line
     from release_tool.lock import hold
@@ -47,7 +54,7 @@ def command(context: Context, *, dry_run: bool) -> None:
         emit(context, "\n".join(lines) or "Nothing is missing.", missing)
         return
     with hold(context.work, "fetch"):
-        snapshot = run_fetch(context)
+        snapshot = run_fetch(context, model=model)
     total = sum(file.size for file in snapshot.files)
     emit(
         context,
@@ -69,8 +76,12 @@ def missing_files(context: Context) -> tuple[PlannedFile, ...]:
     return tuple(file for file in plan.source.files if not is_whole(folder / file.path, file))
 
 
-def run_fetch(context: Context) -> SourceSnapshot:
+def run_fetch(context: Context, *, model: str | None = None) -> SourceSnapshot:
     """Complete ``snapshot`` and write source.json.
+
+    Args:
+        context: of the command.
+        model: folder of the model, where it does not lie where it was planned; a hub's model needs none.
 
     Raises:
         UsageError: there is no plan.
@@ -89,7 +100,7 @@ def run_fetch(context: Context) -> SourceSnapshot:
             work.path(OURS).touch()
         # While files come and go, no document may say that they are there.
         work.path(SOURCE).unlink(missing_ok=True)
-        source = _open(work, plan)
+        source = _open(work, plan, model)
         folder.mkdir(parents=True, exist_ok=True)
         foreign = tuple(code for code in plan.source.remote_code if code.repo != plan.source.model_id)
         _remove_strangers(folder, plan)
@@ -138,7 +149,7 @@ def _snapshot_folder(work: WorkFolder) -> Path:
     return folder
 
 
-def _open(work: WorkFolder, plan: ReleasePlan) -> Source:
+def _open(work: WorkFolder, plan: ReleasePlan, model: str | None) -> Source:
     """Return the source at exactly the planned revision."""
     from release_tool.core.location import LOCATION_FILE, Location
     from release_tool.errors import IntegrityError
@@ -162,7 +173,7 @@ def _open(work: WorkFolder, plan: ReleasePlan) -> Source:
     from release_tool.services.folder import FolderSource
 
     # On another machine the files may have come along with the work folder; then nobody asks for the place.
-    place = (
+    place = model or (
         work.read(Location, LOCATION_FILE, made_by="plan").folder
         if work.has(LOCATION_FILE)
         else str(work.folder / "absent")

@@ -18,6 +18,7 @@ from release_tool.errors import Fault, PublishError, RequestError, UsageError
 from release_tool.services.buckets import open_bucket
 from release_tool.steps.claiming import MAX_DOCUMENT_BYTES, read_claim
 from release_tool.steps.models import Changed
+from release_tool.steps.settings import address_of
 from release_tool.steps.worktree import diff_of, held, read_ledger, read_state, with_history, write_changes
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def compare(repo: Path, first: str, second: str, to: str | None) -> tuple[Differ
         Unreachable: it did not answer.
     """
     ledger = read_ledger(repo)
-    bucket = open_bucket(to) if to else None
+    bucket = open_bucket(address_of(repo, to)) if to else None
     sides = []
     for word in (first, second):
         catalogue.find_one(ledger, word)
@@ -182,7 +183,7 @@ def explained(repo: Path, digest: str, to: str | None) -> tuple[Meaning, ...]:
     ledger = read_ledger(repo)
     found = list(catalogue.explain(ledger, digits))
     if to:
-        bucket = open_bucket(to)
+        bucket = open_bucket(address_of(repo, to))
         found += _in_bucket(bucket, digits)
         found += [
             meaning

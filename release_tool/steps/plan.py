@@ -38,16 +38,24 @@ Examples:
 @click.command(help=HELP, short_help="Decide and name everything about a release.")
 @model_argument
 @request_options
+@click.option(
+    "--tuned-model",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Where the model of an event's tune_run_id was put; MODEL is then what to call it.",
+)
 @click.option("--dry-run", is_flag=True, help="Print the plan as JSON and write nothing.")
 @click.pass_context
-def command(ctx: click.Context, /, model: str | None, *, dry_run: bool, **options: Any) -> None:
+def command(
+    ctx: click.Context, /, model: str | None, *, tuned_model: Path | None, dry_run: bool, **options: Any
+) -> None:
     """Pin MODEL (an id or a folder), look at its small files, and write plan.json."""
     from release_tool.core.codec import encode_text
     from release_tool.core.plan_page import plan_text
     from release_tool.lock import hold
 
     context: Context = ctx.obj
-    inputs = collect_inputs(model, options)
+    inputs = _from_run(collect_inputs(model, options), tuned_model)
     for line in origins(ctx, inputs):
         context.console.debug(line)
     if dry_run:
@@ -74,18 +82,25 @@ def plan_release(context: Context, inputs: dict[str, Raw], *, dry_run: bool = Fa
     from release_tool.core.planning import make_plan
     from release_tool.errors import RequestError
     from release_tool.steps.plan_looks import look_closer
+    from release_tool.steps.settings import find_target
 
     with context.console.step("Plan"):
         folder = _folder(inputs)
         idf, idf_faults = _read_idf(inputs)
         request, faults = _request(inputs, folder, idf, idf_faults)
+        to = None
+        if request.upload_target is not None:
+            try:
+                to = find_target(context.repo, request.upload_target, "--upload-target").to
+            except RequestError as error:
+                faults = [*faults, *error.faults]
         if faults:
             # A look at a folder costs nothing: what the model itself speaks against is listed, too.
             raise RequestError((*faults, *_faults_of_model(request, folder, faults)))
         _check_apart(context.work, folder)
         source = _open(request, folder)
         facts = source_facts(source, request)
-        plan = make_plan(request, facts, tool_version=__version__, lineage=_lineage(source))
+        plan = make_plan(request, facts, tool_version=__version__, lineage=_lineage(source), to=to)
         plan = look_closer(source, plan, idf)
         for warning in plan.warnings:
             context.console.warning(warning)
@@ -118,13 +133,20 @@ def source_facts(source: Source, request: ReleaseRequest) -> SourceFacts:
         revision=pinned.revision,
         requested_revision=pinned.requested_revision,
         files=pinned.files,
-        licence=licence_facts(card, request.accept_licence),
+        licence=licence_facts(card, request.accept_licence, request.accepted_by),
         model=corrected(detection.model, read_weights(source, pinned.files)),
         remote_code=pinned.remote_code,
         description=card.description,
         kinds=detection.kinds,
         kind_reason=detection.reason,
     )
+
+
+def _from_run(inputs: dict[str, Raw], tuned_model: Path | None) -> dict[str, Raw]:
+    """Return the inputs with the folder of a fine-tuned model in the place of the name that the form gave it."""
+    if tuned_model is None or not inputs.get("tune_run_id"):
+        return inputs
+    return {**inputs, "model": str(tuned_model), "model_id": inputs.get("model_id") or inputs.get("model")}
 
 
 def _folder(inputs: dict[str, Raw]) -> Path | None:

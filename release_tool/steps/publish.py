@@ -52,7 +52,11 @@ def _digest(_: click.Context, parameter: click.Parameter, value: str | None) -> 
 
 @click.command(help=HELP, short_help="Publish what was approved, exactly once.")
 @click.option("--approved", required=True, metavar="DIGEST", callback=_digest, help="The digest that was approved.")
-@click.option("--to", metavar="ADDRESS", help="s3://bucket/prefix or file:///folder.  [default: a folder in --work]")
+@click.option(
+    "--to",
+    metavar="ADDRESS",
+    help="s3://bucket/prefix, file:///folder or a target.  [default: the plan's target, else a folder in --work]",
+)
 @click.option(
     "--take-over",
     metavar="DIGEST",
@@ -130,10 +134,11 @@ def prepare(context: Context, approved: str, to: str | None, take_over: str | No
     from release_tool.steps.approved import read_approved
     from release_tool.steps.claiming import Claims
     from release_tool.steps.publishing import Publisher
+    from release_tool.steps.settings import planned_address
 
     work = WorkFolder(context.work)
-    bucket = open_bucket(to or default_address(work.folder))
     release = read_approved(work, approved)
+    bucket = open_bucket(planned_address(context.repo, release.plan, to) or default_address(work.folder))
     own = release.parts[REVIEW_NAME]
     served = model_uploads(release.plan, release.bundles)
     return Publisher(

@@ -9,10 +9,10 @@ from factories import make_request
 from hypothesis import given
 from hypothesis import strategies as st
 
-from release_tool.core.inputs import NAMES, check_token_weights, event_inputs, flag_of, parse_inputs
+from release_tool.core.inputs import CHOSEN, NAMES, check_token_weights, event_inputs, flag_of, parse_inputs
 from release_tool.core.kinds import Activation, Format, Framework, ModelKind, PoolingMode
 from release_tool.core.opensearch import DEFAULT_TARGETS
-from release_tool.core.request import VERSION_PATTERN, ReleaseRequest, check
+from release_tool.core.request import AS_DECLARED, VERSION_PATTERN, ReleaseRequest, check
 from release_tool.errors import UnsupportedModel, UsageError
 
 
@@ -111,6 +111,7 @@ def test_every_input_reaches_the_request():
         "normalize_result": "true", "allow_pickle": "TRUE", "trust_remote_code": "yes", "format": "ONNX",
         "embedding_dimension": "384", "pooling_mode": "CLS", "prune_ratio": "0.1", "activation": "l0",
         "model_init_kwargs": '{"a": 1}', "idf": "idf.json", "framework": "huggingface_transformers",
+        "remote_code": "e" * 40, "overwrite": "true", "upload_target": "staging", "tune_run_id": "17",
     }  # fmt: skip
     assert set(inputs) == set(NAMES)
     request, faults = parse_inputs(inputs, idf_sha256="f" * 64)
@@ -122,6 +123,7 @@ def test_every_input_reaches_the_request():
         normalize_result=True, allow_pickle=True, trust_remote_code=True, formats=(Format.ONNX,),
         embedding_dimension=384, pooling_mode=PoolingMode.CLS, prune_ratio=0.1, activation=Activation.L0,
         model_init_kwargs={"a": 1}, idf="f" * 64, framework=Framework.HUGGINGFACE_TRANSFORMERS,
+        remote_code=("e" * 40,), overwrite=True, upload_target="staging", tune_run_id="17",
     )  # fmt: skip
 
 
@@ -162,6 +164,42 @@ def event(inputs) -> bytes:
 def test_an_event_gives_the_inputs_of_the_form():
     found = event_inputs(event({"model": "a/b", "version": "1.0", "kind": "", "format": None}), "event.json")
     assert found == {"model": "a/b", "version": "1.0"}
+
+
+def test_auto_is_a_choice_that_was_not_made_and_a_name_elsewhere():
+    choices = dict.fromkeys(CHOSEN, "auto")
+    assert event_inputs(event({"name": "auto", **choices}), "event.json") == {"name": "auto"}
+
+
+def test_a_yes_to_the_licence_is_that_of_who_filled_the_form():
+    def accepting(word, **more):
+        data = json.dumps({"inputs": {"accept_licence": word}, **more}).encode()
+        return parse_inputs(event_inputs(data, "event.json"))[0]
+
+    octocat = {"sender": {"login": "octocat"}}
+    said = accepting("yes", **octocat)
+    assert (said.accept_licence, said.accepted_by) == (AS_DECLARED, "octocat")
+    assert accepting("no", **octocat).accept_licence is None
+    assert accepting("mit", **octocat).accept_licence == "mit"
+    nobody = accepting("yes")
+    assert "names nobody" in next(fault.problem for fault in check(nobody, is_folder=False) if "licence" in fault.field)
+
+
+def test_naming_the_commit_of_the_code_allows_it_to_run():
+    request, faults = parse_inputs({"model": "a/b", "version": "1", "remote_code": f"{'e' * 40}, {'d' * 40}"})
+    assert faults == []
+    assert request.trust_remote_code
+    assert request.remote_code == ("e" * 40, "d" * 40)
+    wrong, _ = parse_inputs({"model": "a/b", "version": "1", "remote_code": "main"})
+    assert fields(list(check(wrong, is_folder=False))) == ["--remote-code"]
+
+
+def test_a_run_that_tuned_a_model_belongs_to_a_folder():
+    request, _ = parse_inputs({"model": "a/b", "version": "1", "tune_run_id": "17"})
+    assert fields(list(check(request, is_folder=False))) == ["--tune-run-id"]
+    assert check(request, is_folder=True) == ()
+    wrong, _ = parse_inputs({"model": "a/b", "version": "1", "tune_run_id": "17; id"})
+    assert fields(list(check(wrong, is_folder=True))) == ["--tune-run-id"]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,97 @@
+"""Settings of a repository, ``release-tool.toml``: the targets that a release may be sent to.
+
+.. code-block:: toml
+
+    [targets.production]
+    to = "s3://models/production"
+    region = "us-east-1"
+
+A form offers the names of the targets; a test holds the two together.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from dataclasses import dataclass
+from typing import Any
+
+from release_tool.core.request import closest
+from release_tool.errors import UsageError
+
+SETTINGS_FILE = "release-tool.toml"
+TARGET_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?")
+"""Part of the names of GitHub's environments and of the roles behind them."""
+REGION = re.compile(r"[a-z]{2}(?:-[a-z]+)+-[0-9]")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """One place that releases may go to."""
+
+    name: str
+    to: str
+    """Address of the bucket: ``s3://bucket/prefix`` or ``file:///folder``."""
+    region: str | None
+    """Of AWS, where the bucket lies; null for a folder."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything that the file says."""
+
+    targets: tuple[Target, ...] = ()
+    """Sorted by name."""
+
+    def target(self, name: str) -> Target | None:
+        """Return the target of a name; null where there is none."""
+        return next((target for target in self.targets if target.name == name), None)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the targets."""
+        return tuple(target.name for target in self.targets)
+
+
+def parse_settings(data: bytes | None) -> Settings:
+    """Return the settings; none where there is no file.
+
+    Raises:
+        UsageError: the file is no TOML, or says what is not known here.
+    """
+    if data is None:
+        return Settings()
+    try:
+        found = tomllib.loads(data.decode())
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise _wrong(f"is no TOML: {error}") from error
+    _known(found, ("targets",), "")
+    targets = found.get("targets", {})
+    if not isinstance(targets, dict):
+        raise _wrong("has something else than tables under targets")
+    return Settings(targets=tuple(_target(name, targets[name]) for name in sorted(targets)))
+
+
+def _target(name: str, found: Any) -> Target:
+    where = f"targets.{name}"[:80]
+    if not TARGET_NAME.fullmatch(name):
+        raise _wrong(f"names a target {name[:80]!r}: lower-case letters, digits and '-', at most 32")
+    if not isinstance(found, dict):
+        raise _wrong(f"has no table at {where}")
+    _known(found, ("to", "region"), f"{where}.")
+    to, region = found.get("to"), found.get("region")
+    if not isinstance(to, str) or not to.startswith(("s3://", "file:///")):
+        raise _wrong(f"has no address at {where}.to: s3://bucket/prefix")
+    if region is not None and not (isinstance(region, str) and REGION.fullmatch(region)):
+        raise _wrong(f"has no region at {where}.region: such as us-east-1")
+    return Target(name=name, to=to.rstrip("/"), region=region)
+
+
+def _known(found: dict[str, Any], names: tuple[str, ...], where: str) -> None:
+    for key in found:
+        if key not in names:
+            raise _wrong(f"says {where}{key[:80]}, which means nothing: {closest(key, names)}")
+
+
+def _wrong(problem: str) -> UsageError:
+    return UsageError(f"{SETTINGS_FILE} {problem}.", hint=f"Correct {SETTINGS_FILE} of the repository.")
