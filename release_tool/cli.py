@@ -32,8 +32,10 @@ __all__ = ["COMMANDS", "Context", "cli", "main", "run"]
 COMMANDS: dict[str, tuple[str, str]] = {
     "plan": ("release_tool.steps.plan", "Decide and name everything about a release."),
     "check": ("release_tool.steps.check", "Look in the bucket whether the version is taken."),
+    "verify": ("release_tool.steps.verify", "Hold what other jobs handed on against what they said."),
     "fetch": ("release_tool.steps.fetch", "Download the planned revision and check every byte."),
     "trace": ("release_tool.steps.trace", "Write one archive an artifact of the plan."),
+    "answer": ("release_tool.steps.answer", "Let the source itself answer the probes."),
     "validate": ("release_tool.steps.validate", "Compare the archives with the source, number by number."),
     "review": ("release_tool.steps.review", "Write the page that approvers read, and its digest."),
     "publish": ("release_tool.steps.publish", "Publish what was approved, exactly once."),
@@ -61,6 +63,11 @@ class LazyGroup(click.Group):
             if streams.is_cut_off():
                 raise
             raise Unreachable("A connection or a process broke off in the middle of a message.") from error
+        finally:
+            if os.environ.get("GITHUB_OUTPUT") and ctx.invoked_subcommand and isinstance(ctx.obj, Context):
+                from release_tool.steps.handing import hand_over
+
+                hand_over(ctx.obj, ctx.invoked_subcommand)
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """Return the names in the order of the flow."""

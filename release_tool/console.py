@@ -7,6 +7,7 @@ escaped before it reaches a terminal, an annotation or a table; bars appear only
 from __future__ import annotations
 
 import os
+import secrets
 import sys
 import time
 from contextlib import contextmanager
@@ -104,6 +105,19 @@ class Console:
                     stream.write(markdown.rstrip("\n") + "\n")
             except OSError as error:  # the step itself has succeeded
                 self.warning(f"The step summary can't be written: {error.strerror}.")
+
+    def outputs(self, values: Mapping[str, str]) -> None:
+        """Append to the outputs of the step under Actions; a value may hold anything.
+
+        Raises:
+            OSError: it can't be written; the jobs that need the outputs would go wrong.
+        """
+        path = self.env.get("GITHUB_OUTPUT")
+        if path:
+            # Nobody who wrote a value can know the mark that ends it.
+            mark = secrets.token_hex(16)
+            with open(path, "a", encoding="utf-8") as stream:  # noqa: PTH123 - named by Actions
+                stream.writelines(f"{name}<<{mark}\n{value}\n{mark}\n" for name, value in values.items())
 
 
 class Progress:

@@ -147,8 +147,9 @@ WRITING = {
     "check": ("check", "--overwrite"),
     "publish": ("publish", "--approved", "0" * 64),
     "notify": ("notify", "--server", "https://ci.example.org"),
+    "answer": ["answer"],
 }
-OTHER_PLACES = {"compat", "doctor", "listing", "models", "node", "rebuild", "record"}
+OTHER_PLACES = {"compat", "doctor", "listing", "models", "node", "rebuild", "record", "verify"}
 """They write nothing into the work folder; rebuild has one of its own inside (a test below), others write into
 --repo."""
 

@@ -6,7 +6,7 @@ The oracle works beside the rings; a proof is written as soon as both have answe
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from release_tool.core.proof import NODE, RINGS, Proof, proof_name
@@ -43,19 +43,27 @@ class Release:
         return tuple(dict.fromkeys(bundle.kind for bundle in self.bundles))
 
 
-def read(context: Context, artifacts: tuple[str, ...], probes: ProbeSet, probes_file: Path | None) -> Release:
-    """Read plan, source and bundles and hash the archives again: a changed byte ends here."""
-    from release_tool.core.bundle import Bundle, bundle_name
+def read_source(context: Context, probes: ProbeSet) -> Release:
+    """Read plan and source; there may be no archive yet."""
     from release_tool.core.plan import ReleasePlan
     from release_tool.core.source import SourceSnapshot
     from release_tool.documents import WorkFolder
-    from release_tool.errors import UsageError
-    from release_tool.steps.review_reading import check_file
 
     work = WorkFolder(context.work)
     plan = work.read(ReleasePlan, "plan.json", made_by="plan")
     source = work.read(SourceSnapshot, "source.json", made_by="fetch")
     work.check_chain(source, "source.json")
+    return Release(work=work, plan=plan, source=source, bundles=(), probes=probes, probes_file=None)
+
+
+def read(context: Context, artifacts: tuple[str, ...], probes: ProbeSet, probes_file: Path | None) -> Release:
+    """Read plan, source and bundles and hash the archives again: a changed byte ends here."""
+    from release_tool.core.bundle import Bundle, bundle_name
+    from release_tool.errors import UsageError
+    from release_tool.steps.review_reading import check_file
+
+    release = read_source(context, probes)
+    work, plan = release.work, release.plan
     known = [artifact.id for artifact in plan.artifacts]
     for name in artifacts:
         if name not in known:
@@ -69,7 +77,7 @@ def read(context: Context, artifacts: tuple[str, ...], probes: ProbeSet, probes_
         for file in (bundle.archive, bundle.config):
             check_file(work, file, bundle_name(name))
         bundles.append(bundle)
-    return Release(work=work, plan=plan, source=source, bundles=tuple(bundles), probes=probes, probes_file=probes_file)
+    return replace(release, bundles=tuple(bundles), probes_file=probes_file)
 
 
 def start_oracle(context: Context, release: Release, stale: tuple[ModelKind, ...], oracle: Oracle) -> None:

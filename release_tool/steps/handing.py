@@ -1,0 +1,69 @@
+"""Hand on what a command made: the outputs of a step of a workflow, which no later job can change."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from release_tool.core.handover import MAKES, files_text, makes
+from release_tool.core.kinds import Format
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from release_tool.cli import Context
+    from release_tool.core.plan import ReleasePlan
+    from release_tool.documents import WorkFolder
+
+OUTPUT = "GITHUB_OUTPUT"
+
+
+def hand_over(context: Context, command: str) -> None:
+    """Write the outputs of the step that ran this command; nothing outside a workflow.
+
+    ``files`` is what the command has made; a failed command hands on what it left, such as how a build ended.
+    """
+    from release_tool.documents import WorkFolder
+
+    if command not in MAKES or not context.console.env.get(OUTPUT):
+        return
+    work = WorkFolder(context.work)
+    found = {path: work.sha256(path) for path in files_in(work) if makes(command, path)}
+    context.console.outputs({"files": files_text(found), **_more(work, command)})
+
+
+def files_in(work: WorkFolder) -> tuple[str, ...]:
+    """Return every file of a work folder, POSIX and relative, without what locks it; links are not followed."""
+    found = []
+    for folder, _, names in os.walk(work.folder):
+        for name in names:
+            path = os.path.relpath(os.path.join(folder, name), work.folder)  # noqa: PTH118 - as os.walk gives it
+            found.append(path.replace(os.sep, "/"))
+    return tuple(sorted(found))
+
+
+def _more(work: WorkFolder, command: str) -> Mapping[str, str]:
+    """Return the outputs that decide which jobs run, where, and what was reviewed."""
+    from release_tool.core.plan import ReleasePlan
+    from release_tool.core.review import REVIEW_NAME, Review
+
+    if command in {"plan", "check"} and work.has("plan.json"):
+        return _of_plan(work.read(ReleasePlan, "plan.json", made_by="plan"))
+    if command == "review" and work.has(REVIEW_NAME):
+        return {"digest": work.read(Review, REVIEW_NAME, made_by="review").digest or ""}
+    return {}
+
+
+def _of_plan(plan: ReleasePlan) -> Mapping[str, str]:
+    artifacts = {
+        f"{fmt.value.lower()}_artifacts": " ".join(item.id for item in plan.artifacts if item.format is fmt)
+        for fmt in Format
+    }
+    target = plan.request.upload_target
+    if target is None:
+        return artifacts
+    return {
+        **artifacts,
+        "target": target,
+        "publish_environment": f"{'overwrite' if plan.request.overwrite else 'publish'}-{target}",
+    }

@@ -1,0 +1,144 @@
+"""``release-tool verify`` and the outputs of steps: what one job makes, the next one can trust."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+from model_files import Files, dense
+
+from release_tool.cli import run
+from release_tool.documents import file_sha256
+
+
+@pytest.fixture(scope="module")
+def planned(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("planned")
+    model = Files(dense()).write(folder / "tiny")
+    assert run(["--work", str(folder / "work"), "plan", str(model), "--version", "1.0.0"]) == 0
+    (folder / "work" / "location.json").unlink()
+    return folder
+
+
+@pytest.fixture
+def work(planned, tmp_path):
+    return shutil.copytree(planned / "work", tmp_path / "work")
+
+
+def outputs(path) -> dict[str, str]:
+    """Return the outputs of a step, as GitHub reads the file."""
+    found, lines = {}, iter(path.read_text().splitlines())
+    for line in lines:
+        name, mark = line.split("<<")
+        value = []
+        for text in lines:
+            if text == mark:
+                break
+            value.append(text)
+        found[name] = "\n".join(value)
+    return found
+
+
+def verify(work, *made):
+    return run(["--work", str(work), "verify", *(word for text in made for word in ("--made", text))])
+
+
+def named(work, *names) -> str:
+    return json.dumps({name: file_sha256(work / name) for name in names}, separators=(",", ":"))
+
+
+def test_what_a_job_made_is_what_the_next_one_finds(work, capsys):
+    assert verify(work, "plan:" + named(work, "plan.json"), "trace:") == 0
+    assert "1 files are" in capsys.readouterr().out
+
+
+def test_the_environment_names_the_jobs_one_a_line(work, monkeypatch):
+    monkeypatch.setenv("RELEASE_TOOL_VERIFY_MADE", f"plan:{named(work, 'plan.json')}\ncheck:\ntrace:\n")
+    assert run(["--work", str(work), "verify"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda work: (work / "plan.json").write_text("{}"), "plan.json is not what its job made"),
+        (lambda work: (work / "plan.json").unlink(), "plan.json is gone"),
+        (lambda work: (work / "receipt.json").write_text("{}"), "receipt.json was made by no job"),
+        (lambda work: (work / "location.json").write_text("{}"), "location.json was made by no job"),
+        (lambda work: (work / ".hidden").write_text("{}"), ".hidden was made by no job"),
+    ],
+)
+def test_anything_else_ends_the_job(work, change, words, capsys):
+    made = "plan:" + named(work, "plan.json")
+    change(work)
+    assert verify(work, made) == 7
+    assert words in capsys.readouterr().err
+
+
+def test_a_link_to_the_right_bytes_is_not_what_was_made(work, tmp_path, capsys):
+    made = "plan:" + named(work, "plan.json")
+    (work / "plan.json").rename(tmp_path / "elsewhere")
+    (work / "plan.json").symlink_to(tmp_path / "elsewhere")
+    assert verify(work, made) == 7
+    assert "plan.json is not what its job made" in capsys.readouterr().err
+
+
+def test_a_step_says_what_it_made_and_where_it_goes(planned, tmp_path, monkeypatch):
+    (tmp_path / "repo").mkdir()
+    (tmp_path / "repo" / "release-tool.toml").write_text('[targets.staging]\nto = "s3://models-staging"\n')
+    event = tmp_path / "event.json"
+    inputs = {"model": str(planned / "tiny"), "version": "1.0.0", "upload_target": "staging", "overwrite": "true"}
+    event.write_text(json.dumps({"inputs": inputs, "sender": {"login": "octocat"}}))
+    monkeypatch.setenv("GITHUB_OUTPUT", str(tmp_path / "output"))
+    work = tmp_path / "work"
+    assert run(["--work", str(work), "--repo", str(tmp_path / "repo"), "plan", "--event", str(event)]) == 0
+    found = outputs(tmp_path / "output")
+    assert json.loads(found["files"]) == {"plan.json": file_sha256(work / "plan.json")}
+    assert (found["target"], found["publish_environment"]) == ("staging", "overwrite-staging")
+    assert (found["torch_script_artifacts"], found["onnx_artifacts"]) == ("torch_script", "onnx")
+    plan = json.loads((work / "plan.json").read_text())
+    assert plan["to"] == "s3://models-staging"
+    # A command that makes nothing says nothing, and a failed one hands on what is there.
+    (tmp_path / "output").write_text("")
+    assert run(["--work", str(work), "verify", "--made", "plan:"]) == 7
+    assert (tmp_path / "output").read_text() == ""
+    assert run(["--work", str(work), "review"]) == 2
+    assert outputs(tmp_path / "output") == {"files": "{}"}
+
+
+def test_a_target_that_the_settings_do_not_name_is_a_fault_of_the_request(planned, tmp_path, capsys):
+    (tmp_path / "release-tool.toml").write_text('[targets.staging]\nto = "s3://models-staging"\n')
+    command = ["--work", str(tmp_path / "work"), "--repo", str(tmp_path), "plan", str(planned / "tiny")]
+    assert run([*command, "--version", "x", "--upload-target", "stagign"]) == 2
+    err = capsys.readouterr().err
+    assert "--version" in err
+    assert "did you mean staging?" in err
+
+
+def test_a_plan_goes_where_it_says_and_nowhere_else(planned, tmp_path, capsys):
+    bucket = tmp_path / "bucket"
+    (tmp_path / "release-tool.toml").write_text(f'[targets.desk]\nto = "{bucket.as_uri()}"\n')
+    globals_ = ["--work", str(tmp_path / "work"), "--repo", str(tmp_path)]
+    plan = ["plan", str(planned / "tiny"), "--version", "1.0.0", "--upload-target", "desk"]
+    assert run([*globals_, *plan]) == 0
+    assert run([*globals_, "check", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out.partition("{")[2].join(["{", ""]))["to"] == bucket.as_uri()
+    assert run([*globals_, "check", "--to", "desk"]) == 0
+    assert run([*globals_, "check", "--to", (tmp_path / "other").as_uri()]) == 2
+    assert "The plan goes to desk" in capsys.readouterr().err
+
+
+def test_the_model_of_a_tuning_run_is_called_as_the_form_says(planned, tmp_path):
+    event = tmp_path / "event.json"
+    event.write_text(json.dumps({"inputs": {"model": "acme/tuned", "version": "1.0.0", "tune_run_id": "17"}}))
+    tuned = shutil.copytree(planned / "tiny", tmp_path / "tuned")
+    globals_ = ["--work", str(tmp_path / "work")]
+    assert run([*globals_, "plan", "--event", str(event), "--tuned-model", str(tuned)]) == 0
+    plan = json.loads((tmp_path / "work" / "plan.json").read_text())
+    assert plan["source"]["model_id"] == "acme/tuned"
+    assert plan["request"]["tune_run_id"] == "17"
+    # Another job has the folder in another place.
+    tuned.rename(tmp_path / "moved")
+    (tmp_path / "work" / "location.json").unlink()
+    assert run([*globals_, "fetch"]) != 0
+    assert run([*globals_, "fetch", "--model", str(tmp_path / "moved")]) == 0
