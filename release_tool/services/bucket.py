@@ -44,8 +44,8 @@ class Stored:
     composite: str | None = None
     """Over the digests of its parts, for an object that came in parts: see ``FileParts.checksum``."""
     age: float | None = field(default=None, compare=False)
-    """Seconds since it was written, by the store's own clock, at most one off; null after a write, where S3 does not
-    say it."""
+    """Seconds since it was written, by the store's own clock, at most two off: S3 tells whole seconds, and some servers
+    look at the clock once a second. Null after a write, where S3 does not say it."""
 
     def holds(self, file: FileParts) -> bool | None:
         """Tell by the store's own checksum whether these are the file's bytes; null when it has none to tell by."""

@@ -1,8 +1,8 @@
 """Write the listings into a bucket, and let Jenkins serve them: once each time they were written.
 
 Every build of the listings has the same parameters, so which one serves what lies in the bucket follows from the time
-alone: one that began after both were written. Clocks are one second off here and there, so builds of the first seconds
-count for nothing, and none is asked for before these have passed.
+alone: one that began after both were written. What bucket and Jenkins tell of their clocks is two seconds off here and
+there, so builds of the first seconds count for nothing, and none is asked for before these have passed.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 UNSURE = timedelta(seconds=4)
 """A build that began less after the listings were written may have read the ones before them."""
-PAUSE = timedelta(seconds=6)
+PAUSE = timedelta(seconds=8)
 """After that a build that is asked for is beyond doubt."""
 NOW = timedelta(0)
 
