@@ -1,10 +1,9 @@
-"""The program as a job would have it: what its lock does not hold can't be imported, and every run is written down."""
+"""The program as a job would have it: what its lock does not hold is not there, and every run is written down."""
 
 from __future__ import annotations
 
 import functools
 import importlib.metadata
-import importlib.util
 import json
 import re
 import shlex
@@ -13,22 +12,28 @@ from pathlib import Path
 
 import release_tool
 
-SITE = '''"""Refuse to import what the lock of the job does not hold."""
+SITE = '''"""Know only what the lock of the job holds."""
 
 import sys
-from importlib.abc import MetaPathFinder
+from importlib.machinery import PathFinder
 
-MISSING = frozenset({missing})
-
-
-class NotInstalled(MetaPathFinder):
-    def find_spec(self, name, path=None, target=None):
-        if name in MISSING:
-            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
-        return None
+MODULES = frozenset({modules})
+PACKAGES = frozenset({packages})
 
 
-sys.meta_path.insert(0, NotInstalled())
+class Locked(PathFinder):
+    @classmethod
+    def find_spec(cls, fullname, path=None, target=None):
+        return None if fullname in MODULES else super().find_spec(fullname, path, target)
+
+    @classmethod
+    def find_distributions(cls, *context):
+        for found in super().find_distributions(*context):
+            if found.metadata["Name"].lower().replace("_", "-").replace(".", "-") not in PACKAGES:
+                yield found
+
+
+sys.meta_path[sys.meta_path.index(PathFinder)] = Locked
 '''
 START = "import sys; sys.argv[0] = 'release-tool'; from release_tool.cli import main; main()"
 SCRIPT = """#!/usr/bin/env bash
@@ -56,10 +61,11 @@ def make_programs(folder, checkout):
         target = folder / lock.stem
         target.mkdir(parents=True)
         held = set(re.findall(r"^([a-z0-9][a-z0-9.-]*)==", lock.read_text(encoding="utf-8"), re.MULTILINE))
-        held |= {"release-tool", "opensearch-release-tool", "pip", "setuptools"}
-        gone = sorted(name for name, brought in modules().items() if not brought & held and name != "release_tool")
+        held |= {"release-tool", "pip", "setuptools"}
+        gone = sorted(name for name, brought in modules().items() if not brought & held)
+        packages = sorted({name for brought in modules().values() for name in brought} - held)
         (target / "python").mkdir()
-        site = SITE.format(missing=json.dumps(gone))
+        site = SITE.format(modules=json.dumps(gone), packages=json.dumps(packages))
         (target / "python" / "sitecustomize.py").write_text(site, encoding="utf-8")
         text = SCRIPT.format(
             lock=shlex.quote(lock.stem),

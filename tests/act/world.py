@@ -188,9 +188,7 @@ def make_accounts(server, bucket):
         administration += ["--endpoint-url", server.endpoint, "create-user", "--role", "user"]
         made = [*administration, "--access", name, "--secret", secret_of(name)]
         subprocess.run(made, check=True, capture_output=True)
-        statements.append(
-            {"Effect": "Allow", "Principal": {"AWS": [name]}, "Action": actions, "Resource": resources}
-        )
+        statements.append({"Effect": "Allow", "Principal": {"AWS": [name]}, "Action": actions, "Resource": resources})
     policy = {"Version": "2012-10-17", "Statement": statements}
     client.put_bucket_policy(Bucket=bucket, Policy=json.dumps(policy))
 
