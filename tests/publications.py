@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 from releases import write_release
 
 from release_tool.cli import run
 from release_tool.core.codec import decode_text
+from release_tool.core.notice import BASE_PATH, Build, BuildNotice, Way
 from release_tool.core.publication import CLAIMS, MARKER
+from release_tool.core.receipt import Receipt
 from release_tool.core.review import REVIEW_NAME, Review
 from release_tool.documents import WorkFolder
 from release_tool.steps.review_reading import read_release
@@ -67,3 +70,18 @@ def check_one_won(racers, codes, found, alone):
     wanted = alone(codes.index(0))
     assert set(found) == set(wanted)
     assert masked(found) == masked(wanted)
+
+
+def notify(work, *results, **over):
+    """Write notice.json as ``notify`` would."""
+    receipt = decode_text(Receipt, (work / "receipt.json").read_text())
+    folders = sorted({item.key.rsplit("/", 3)[0] for item in receipt.objects if item.key.endswith(".zip")})
+    builds = tuple(
+        Build(parameters={BASE_PATH: folder}, result=result, build_number=17, url="https://jenkins.example/job/x/17/")
+        for folder, result in zip(folders, results, strict=True)
+    )
+    folder = WorkFolder(work)
+    notice = BuildNotice(
+        uses=folder.uses("receipt.json"), server="https://jenkins.example", job="x", way=Way.JENKINS, builds=builds
+    )
+    folder.write("notice.json", replace(notice, **over))

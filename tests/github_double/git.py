@@ -15,6 +15,30 @@ class Git:
 
     def __init__(self, folder):
         self.folder = Path(folder)
+        self.reader = None
+
+    def close(self):
+        """End the process that reads objects."""
+        if self.reader is not None:
+            self.reader.stdin.close()
+            self.reader.stdout.close()
+            self.reader.wait()
+            self.reader = None
+
+    def object(self, name):
+        """Return an object's name, type and bytes; null where there is none. One process reads them all."""
+        if self.reader is None:
+            line = ["git", "--git-dir", str(self.folder), "cat-file", "--batch"]
+            self.reader = subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=CLEAN)
+        self.reader.stdin.write(f"{name}\n".encode())
+        self.reader.stdin.flush()
+        head = self.reader.stdout.readline().decode().split()
+        if head[-1] == "missing":
+            return None
+        sha, kind, size = head
+        data = self.reader.stdout.read(int(size))
+        self.reader.stdout.read(1)
+        return sha, kind, data
 
     def __call__(self, *arguments, data=None, check=True, **environment):
         """Run git and return what it prints, as bytes; null where it fails and ``check`` is off."""
@@ -38,7 +62,7 @@ class Git:
         """Make a bare repository with one commit that holds these files (path → bytes)."""
         folder.mkdir(parents=True)
         git = cls(folder)
-        git("init", "-q", "--bare", "-b", branch)
+        git("init", "-q", "--bare", "--template=", "-b", branch)
         git.put(files, branch)
         return git
 
@@ -47,15 +71,17 @@ class Git:
         parent = parent or self.head(branch)
         base = self.line("rev-parse", f"{parent}^{{tree}}") if parent else None
         entries = [(path, "100644", self.blob(data)) for path, data in files.items()]
-        commit = self.commit(message, self.tree(base, entries), [parent] if parent else [])
+        commit = self.commit(message, self.tree(base, entries), [parent] if parent else [], date="1767225600 +0000")
         self("update-ref", f"refs/heads/{branch}", commit)
         return commit
 
     def head(self, branch):
-        return self.line("rev-parse", "--verify", "-q", f"refs/heads/{branch}^{{commit}}", check=False)
+        found = self.object(f"refs/heads/{branch}^{{commit}}")
+        return None if found is None else found[0]
 
     def type_of(self, sha):
-        return self.line("cat-file", "-t", sha, check=False)
+        found = self.object(sha)
+        return None if found is None else found[1]
 
     def blob(self, data):
         return self.line("hash-object", "-w", "--stdin", data=data)
@@ -69,18 +95,20 @@ class Git:
             self("update-index", "--index-info", data="".join(lines).encode(), **index)
             return self.line("write-tree", **index)
 
-    def commit(self, message, tree, parents, author=None):
+    def commit(self, message, tree, parents, author=None, date=None):
         author = author or AUTHOR
         who = {
             f"GIT_{role}_{key}": author[key.lower()] for role in ("AUTHOR", "COMMITTER") for key in ("NAME", "EMAIL")
         }
+        if date:
+            who |= {"GIT_AUTHOR_DATE": date, "GIT_COMMITTER_DATE": date}
         arguments = [part for parent in parents for part in ("-p", parent)]
         return self.line("commit-tree", tree, *arguments, data=message.encode(), **who)
 
     def files(self, branch):
         """Return path → bytes of everything in a branch, or another tree."""
         names = self.line("ls-tree", "-r", "--name-only", "-z", branch).split("\0")
-        return {name: self("cat-file", "blob", f"{branch}:{name}") for name in names if name}
+        return {name: self.object(f"{branch}:{name}")[2] for name in names if name}
 
 
 CLEAN = {

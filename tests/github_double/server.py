@@ -66,7 +66,7 @@ class GitHubDouble:
         self.faults = []
         self.requests = []
         self.answers = {}
-        """Path below the repository → JSON, for settings that are only read."""
+        """Path below the repository → JSON, for settings that are only read; "" adds to the repository itself."""
         self.lock = threading.RLock()
         handler = type("BoundHandler", (Handler,), {"hub": self})
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
@@ -85,6 +85,7 @@ class GitHubDouble:
         self.server.shutdown()
         self.thread.join()
         self.server.server_close()
+        self.git.close()
 
     def environment(self):
         """Return what leads a client here."""
@@ -96,6 +97,7 @@ class GitHubDouble:
 
     def forget(self, git):
         """Begin anew with another repository."""
+        self.git.close()
         self.git, self.pulls, self.runs, self.faults, self.requests = git, [], [], [], []
 
     @property
@@ -186,7 +188,7 @@ class Handler(BaseHTTPRequestHandler):
         if path != prefix and not path.startswith(prefix + "/"):
             return MISSING
         below = path[len(prefix) + 1 :]
-        if below.startswith("git/") and not self.hub.git("for-each-ref", "--count=1"):
+        if below.startswith("git/") and self.hub.git.object("HEAD") is None:
             return 409, {"message": "Git Repository is empty.", "status": "409"}
         for method, pattern, name in ROUTES:
             found = re.fullmatch(pattern, below)
@@ -197,7 +199,8 @@ class Handler(BaseHTTPRequestHandler):
         return MISSING
 
     def get_repository(self, **_):
-        return 200, {"full_name": self.hub.repository, "default_branch": self.hub.default_branch, "private": False}
+        facts = {"full_name": self.hub.repository, "default_branch": self.hub.default_branch, "private": False}
+        return 200, facts | self.hub.answers.get("", {})
 
     def get_ref(self, branch, **_):
         head = self.hub.git.head(branch)
@@ -209,7 +212,7 @@ class Handler(BaseHTTPRequestHandler):
         return 200, self.commit_data(sha)
 
     def commit_data(self, sha):
-        head, _, message = self.hub.git("cat-file", "commit", sha).decode().partition("\n\n")
+        head, _, message = self.hub.git.object(sha)[2].decode().partition("\n\n")
         fields = [line.split(" ", 1) for line in head.splitlines()]
         tree = next(value for key, value in fields if key == "tree")
         parents = [{"sha": value} for key, value in fields if key == "parent"]
@@ -224,9 +227,10 @@ class Handler(BaseHTTPRequestHandler):
         return 200, {"sha": sha, "tree": tree, "truncated": False}
 
     def get_blob(self, sha, **_):
-        if self.hub.git.type_of(sha) != "blob":
+        found = self.hub.git.object(sha)
+        if found is None or found[1] != "blob":
             return MISSING
-        data = self.hub.git("cat-file", "blob", sha)
+        data = found[2]
         if "raw" in (self.headers.get("Accept") or ""):
             return 200, data
         return 200, {"sha": sha, "size": len(data), "encoding": "base64", "content": base64.b64encode(data).decode()}
@@ -259,7 +263,7 @@ class Handler(BaseHTTPRequestHandler):
             return refused(f"{ref} is not a valid ref name.")
         if self.hub.git.type_of(sha) is None:
             return refused("Object does not exist")
-        if self.hub.git.line("rev-parse", "--verify", "-q", ref, check=False):
+        if self.hub.git.object(ref) is not None:
             return refused("Reference already exists")
         if self.hub.git("update-ref", ref, sha, "0" * 40, check=False) is None:
             return refused("Reference update failed")
@@ -339,12 +343,12 @@ class Handler(BaseHTTPRequestHandler):
 
     def dispatch(self, workflow, *, data, **_):
         head, path = self.hub.git.head(data["ref"]), f".github/workflows/{workflow}"
-        text = self.hub.git("cat-file", "blob", f"{self.hub.default_branch}:{path}", check=False)
-        if text is None:
+        found = self.hub.git.object(f"{self.hub.default_branch}:{path}")
+        if found is None:
             return MISSING
         if head is None:
             return refused(f"No ref found for: {data['ref']}")
-        if b"workflow_dispatch" not in text:
+        if b"workflow_dispatch" not in found[2]:
             return refused("Workflow does not have 'workflow_dispatch' trigger")
         run = {"path": path, "head_branch": data["ref"], "head_sha": head, "event": "workflow_dispatch"}
         self.hub.runs.append({"id": len(self.hub.runs) + 1, **run})

@@ -14,16 +14,14 @@ import pytest
 from factories import make_facts, make_plan, make_request
 from killed_writes import KILLED_AT_A_WRITE
 from ledger_rows import old_file, own_row
-from publications import reviewed
+from publications import notify, reviewed
 
 from release_tool.cli import run
 from release_tool.core import ledger_columns as column
 from release_tool.core.changelog import MARKER
 from release_tool.core.codec import decode_text
 from release_tool.core.kinds import ModelKind, PoolingMode
-from release_tool.core.notice import BASE_PATH, Build, BuildNotice, Way
 from release_tool.core.receipt import Receipt
-from release_tool.documents import WorkFolder
 
 FILES = (
     "supported_models.json",
@@ -92,21 +90,6 @@ def publish_another(folder, bucket, *, name="two", version="1.0.0", kind=ModelKi
     digest = reviewed(folder, kind=kind, plan=replace(plan, artifacts=artifacts, request=request, source=source))
     assert run(["--work", str(folder), "-q", "publish", "--approved", digest, "--to", bucket.as_uri()]) == 0
     return folder
-
-
-def notify(work, *results, **over):
-    """Write notice.json as ``notify`` would."""
-    receipt = decode_text(Receipt, (work / "receipt.json").read_text())
-    folders = sorted({item.key.rsplit("/", 3)[0] for item in receipt.objects if item.key.endswith(".zip")})
-    builds = tuple(
-        Build(parameters={BASE_PATH: folder}, result=result, build_number=17, url="https://jenkins.example/job/x/17/")
-        for folder, result in zip(folders, results, strict=True)
-    )
-    folder = WorkFolder(work)
-    notice = BuildNotice(
-        uses=folder.uses("receipt.json"), server="https://jenkins.example", job="x", way=Way.JENKINS, builds=builds
-    )
-    folder.write("notice.json", replace(notice, **over))
 
 
 def test_every_file_says_what_was_released(work, repo, capsys):
