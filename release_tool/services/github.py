@@ -141,6 +141,8 @@ class GitHub:
     def get(self, path: str, **parameters: str | int) -> Any:
         """Return what lies at a path; null where there is nothing, or the token may not see it (404).
 
+        An answer without content (204, which says yes) is an empty object.
+
         Args:
             path: below the API's address, without a first slash: ``repos/octo-org/models/environments``.
             parameters: of the query.
@@ -184,7 +186,7 @@ class GitHub:
         return answer.content
 
     def post(self, path: str, data: Mapping[str, Any], *, again: bool = False) -> Any:
-        """Make something, and return GitHub's words for it; null where it has none (204).
+        """Make something, and return GitHub's words for it; an empty object where it has none (204).
 
         Args:
             path: see ``get``.
@@ -293,4 +295,4 @@ class GitHub:
         what = f"{method} {path}"
         if not 200 <= answer.status < 300:
             raise refusal(self.access, what, answer)
-        return None if answer.status == 204 else read_json(self.access, what, answer)
+        return {} if answer.status == 204 else read_json(self.access, what, answer)

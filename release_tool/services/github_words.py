@@ -65,9 +65,12 @@ def read_json(access: Access, what: str, answer: Answer) -> Any:
         RemoteFailed: it is none.
     """
     try:
-        return json.loads(answer.content)
+        data = json.loads(answer.content)
     except (ValueError, RecursionError):
         raise unanswered(access, what) from None
+    if data is None:
+        raise unanswered(access, what)
+    return data
 
 
 def unanswered(access: Access, what: str, error: Exception | None = None) -> Exception:

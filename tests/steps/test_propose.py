@@ -616,7 +616,7 @@ def test_a_dispatch_whose_answer_was_lost_is_found_by_the_next_run(work, hub):
         (409, {"message": "Git Repository is empty."}, "Git Repository is empty."),
         (422, {"message": "Validation Failed", "errors": [{"field": "sha", "code": "invalid"}]}, "sha invalid"),
         (429, {"message": "Too many requests"}, "rate limit"),
-        (503, "<html>Unicorn!</html>", "can't answer"),
+        (503, b"<html>Unicorn!</html>", "can't answer"),
     ],
 )
 def test_a_refusal_is_named_and_the_next_run_goes_on(work, hub, capsys, status, data, said):
