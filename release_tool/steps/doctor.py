@@ -11,24 +11,50 @@ from release_tool.steps import emit
 
 if TYPE_CHECKING:
     from release_tool.cli import Context
+    from release_tool.core.github_findings import Finding
     from release_tool.services.machine import Check
 
-MARKS = {"ok": "ok      ", "note": "note    ", "missing": "MISSING "}
+MARKS = {"ok": "ok      ", "note": "note    ", "missing": "MISSING ", "unseen": "UNSEEN  "}
+HELP = """Look what this machine can do and what is missing.
+
+Looks at Python, the packages of the extra, the servers' own libraries, memory, disk, the model hub, and what the
+real node needs. Starts nothing, downloads nothing. Exit 12 when trace and validate can't work here; a missing JDK
+or an unreachable hub is only a note.
+
+With --github it looks at a repository's settings on GitHub instead: environments, reviewers, branches, rights. Exit 12
+when something is missing, exit 10 when the token in GITHUB_TOKEN or GH_TOKEN may not see it. Changes nothing.
+
+\b
+Examples:
+  release-tool doctor
+  release-tool --json doctor | jq '.checks[] | select(.level != "ok")'
+  release-tool doctor --github --repository octo-org/models
+"""
 
 
-@click.command(short_help="Look what this machine can do and what is missing.")
+@click.command(help=HELP, short_help="Look what this machine can do and what is missing.")
+@click.option("--github", is_flag=True, help="Look at the settings of a repository on GitHub instead.")
+@click.option(
+    "--repository",
+    metavar="OWNER/NAME",
+    envvar=["RELEASE_TOOL_DOCTOR_REPOSITORY", "GITHUB_REPOSITORY"],
+    help="Repository for --github.  [default: GITHUB_REPOSITORY]",
+)
 @click.pass_obj
-def command(context: Context) -> None:
-    """Look what this machine can do and what is missing.
+def command(context: Context, repository: str | None, *, github: bool) -> None:
+    """Look, and fail where something is missing."""
+    if github:
+        run_github(context, repository)
+    else:
+        run_machine(context)
 
-    Looks at Python, the packages of the extra, the servers' own libraries, memory, disk, the model hub, and what the
-    real node needs. Starts nothing, downloads nothing. Exit 12 when trace and validate can't work here; a missing JDK
-    or an unreachable hub is only a note.
 
-    \b
-      release-tool doctor
-      release-tool --json doctor | jq '.checks[] | select(.level != "ok")'
-    """  # noqa: D301 - \b is click's mark
+def run_machine(context: Context) -> None:
+    """Look at this machine.
+
+    Raises:
+        MachineError: something that trace and validate need is missing.
+    """
     from release_tool.errors import MachineError
     from release_tool.services.machine import Level, look
 
@@ -43,7 +69,42 @@ def command(context: Context) -> None:
         )
 
 
-def table(checks: tuple[Check, ...]) -> str:
+def run_github(context: Context, repository: str | None) -> None:
+    """Look at a repository's settings on GitHub.
+
+    Raises:
+        UsageError: no repository is named, or there is no token.
+        MachineError: a setting is not as it must be.
+        RemoteFailed: a setting can't be seen with this token, and nothing that can be seen is missing.
+        Unreachable: GitHub did not answer.
+    """
+    from release_tool.core.github_findings import Seen
+    from release_tool.core.github_settings import findings
+    from release_tool.errors import MachineError, RemoteFailed
+    from release_tool.services.github import GitHub, check_repository, read_access
+    from release_tool.services.github_settings import look
+    from release_tool.steps.settings import read_settings
+
+    name = check_repository(repository)
+    targets = read_settings(context.repo).names
+    with context.console.step(f"Look at {name}"):
+        found = findings(look(GitHub(read_access(os.environ)), name, targets), targets)
+    missing = [one.name for one in found if one.level is Seen.MISSING]
+    hidden = [one.name for one in found if one.level is Seen.UNSEEN]
+    emit(context, table(found), {"ready": not missing and not hidden, "repository": name, "checks": found})
+    if missing:
+        raise MachineError(
+            f"Settings of {name} are not as a release needs them: {', '.join(missing)}.",
+            hint="The table says what to do for each; docs/set-up.md has the commands.",
+        )
+    if hidden:
+        raise RemoteFailed(
+            f"With this token nobody knows of {name}: {', '.join(hidden)}.",
+            hint="Ask with a token of an administrator of the repository.",
+        )
+
+
+def table(checks: tuple[Check, ...] | tuple[Finding, ...]) -> str:
     """Return one line a check, and its hint below it."""
     width = max(len(check.name) for check in checks)
     lines = []
