@@ -267,6 +267,18 @@ def test_a_workflow_has_no_rights_and_each_job_only_reads(path):
         assert set(job.get("permissions", {}).values()) <= {"read"}, name
 
 
+@pytest.mark.parametrize(
+    "path",
+    ["/.github/", "/release_tool/", "/requirements/", "/scripts/", "/templates/", "/release-tool.toml", "/setup.cfg"],
+)
+def test_what_decides_on_rights_has_owners_of_its_own(path):
+    lines = (ROOT / ".github" / "CODEOWNERS").read_text(encoding="utf-8").splitlines()
+    rules = [line.split() for line in lines if line and not line.startswith("#")]
+    assert (ROOT / path.strip("/")).exists()
+    assert rules[0][0] == "*"
+    assert next(owners for pattern, *owners in rules if pattern == path)
+
+
 def test_the_required_job_waits_for_every_other_job_of_ci():
     jobs = load(ROOT / ".github" / "workflows" / "ci.yml")["jobs"]
     required = jobs["required"]

@@ -88,7 +88,7 @@ class Account:
         return self.clients[role] if role else self.root
 
     def interrupt(self, work, digest):
-        """Leave uploads behind as killed runs do: of an archive and of what proves it, one with a part and one without."""
+        """Leave uploads behind as killed runs do: of an archive and of what proves it, with a part and without."""
         client = self.s3("PublishRole")
         for key, path in ((LAST.key, f"archives/{LAST.file_name}"), (f"releases/{digest}/{PROOF}", PROOF)):
             there = {"Bucket": BUCKET, "Key": PREFIX + key}
@@ -354,7 +354,12 @@ def test_an_administrator_of_the_account_is_held_to_the_same(account, released):
     iam.put_role_policy(RoleName="administrator", PolicyName="all", PolicyDocument=json.dumps(everything))
     client = account.aws.client("s3", account.aws.assume(role["Arn"], account.issuer.token()))
     assert not refused(client.list_objects_v2)
-    assert refused(client.delete_object, Key=PREFIX + LAST.key)
+    version = client.head_object(Bucket=BUCKET, Key=PREFIX + LAST.key)["VersionId"]
+    for more in ({}, {"IfMatch": ETAG}, {"VersionId": version}):
+        assert refused(client.delete_object, Key=PREFIX + LAST.key, **more)
+    claim = PREFIX + claim_key(LAST.key)
+    version = client.head_object(Bucket=BUCKET, Key=claim)["VersionId"]
+    assert refused(client.delete_object, Key=claim, VersionId=version, IfMatch=ETAG)
     assert refused(client.put_object, Key=PREFIX + LAST.key, Body=b"other")
     assert refused(client.put_object, Key=PREFIX + LAST.key, IfMatch=ETAG, Body=b"other")
 
