@@ -148,6 +148,7 @@ WRITING = {
     "publish": ("publish", "--approved", "0" * 64),
     "notify": ("notify", "--server", "https://ci.example.org"),
     "answer": ["answer"],
+    "propose": ("propose", "--repository", "octo-org/models"),
 }
 OTHER_PLACES = {"compat", "doctor", "listing", "models", "node", "rebuild", "record", "verify"}
 """They write nothing into the work folder; rebuild has one of its own inside (a test below), others write into

@@ -145,15 +145,18 @@ def run_propose(context: Context, options: Options, clock: Clock | None = None) 
     from release_tool.core.notice import NOTICE_NAME
     from release_tool.core.receipt import RECEIPT_NAME
     from release_tool.documents import WorkFolder
+    from release_tool.steps.proposing import start_checks
 
     work = WorkFolder(context.work)
     release, repository = _given(context, options, clock)
     used = work.uses(RECEIPT_NAME, *([NOTICE_NAME] if work.has(NOTICE_NAME) else []))
     draft = _draft(context, options, repository, release)
     with context.console.step("Propose"):
-        proposal = _proposed(context, options, repository, release, draft, used)
-    work.write(PROPOSAL_NAME, proposal)
-    context.console.summary(_summary(proposal))
+        proposal = _proposed(context, repository, release, draft, used)
+        work.write(PROPOSAL_NAME, proposal)
+        context.console.summary(_summary(proposal))
+        if options.dispatch and proposal.commit is not None:
+            start_checks(repository, proposal.branch, proposal.commit)
     return proposal
 
 
@@ -178,9 +181,9 @@ def _draft(context: Context, options: Options, repository: Repository, release: 
 
 
 def _proposed(
-    context: Context, options: Options, repository: Repository, release: Published, draft: Draft, used: dict[str, str]
+    context: Context, repository: Repository, release: Published, draft: Draft, used: dict[str, str]
 ) -> Proposal:
-    from release_tool.steps.proposing import put_branch, put_pull, start_checks
+    from release_tool.steps.proposing import put_branch, put_pull
 
     approved = release.receipt.approved
     commit: str | None = None
@@ -188,8 +191,6 @@ def _proposed(
     if draft.changes:
         commit = put_branch(repository, draft, approved)
         pull = put_pull(repository, draft)
-        if options.dispatch:
-            start_checks(repository, draft.branch, commit)
     else:
         pull = next(iter(repository.pulls(draft.branch, "all")), None)
         if repository.pulls(draft.branch, "open"):

@@ -643,7 +643,7 @@ def test_checks_that_can_not_be_started_are_named(work, hub, capsys):
     hub.git.put({".github/workflows/ci.yml": b"on: push\n"})
     assert propose(work) == 10
     assert "workflow_dispatch" in capsys.readouterr().err
-    assert len(hub.pulls) == 1
+    assert proposal(work).pull_request == len(hub.pulls) == 1
     assert propose(work, "--no-dispatch") == 0
 
 
