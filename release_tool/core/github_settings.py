@@ -9,7 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from release_tool.core.environments import BRANCH, ROLE_VARIABLE, Environment, Purpose, environments
+from release_tool.core.environments import (
+    BRANCH,
+    JENKINS_VARIABLES,
+    REGION_VARIABLE,
+    ROLE_VARIABLE,
+    Environment,
+    Purpose,
+    environments,
+)
 from release_tool.core.escape import one_line
 from release_tool.core.github_branch import branch_findings
 from release_tool.core.github_findings import Finding, Seen, Unseen, field, judged, objects, unseen
@@ -37,6 +45,8 @@ class SettingsSeen:
     """GitHub's answers about one repository; each is JSON, null for "not there", or Unseen."""
 
     repository: Any
+    variables: Any
+    """Of the repository."""
     environments: Mapping[str, EnvironmentSeen]
     branch: BranchRules
     workflow: Any
@@ -55,11 +65,11 @@ def findings(seen: SettingsSeen, targets: Iterable[str]) -> tuple[Finding, ...]:
     needed = environments(targets)
     found: list[Finding] = [*_repository(seen), _subject(seen)]
     for environment in needed:
-        found += _environment(environment, seen.environments[environment.name])
+        found += _environment(environment, seen.environments[environment.name], seen.variables)
     if not any(environment.target for environment in needed):
         hint = "Name each place that releases may go to in release-tool.toml."
         found.append(Finding(name="targets", level=Seen.MISSING, found="release-tool.toml names none", hint=hint))
-    found += _two_people(seen)
+    found += [*_two_people(seen), *_jenkins(seen.variables)]
     found += branch_findings(seen.branch)
     # Names of rulesets and people are GitHub's text, not ours.
     return tuple(replace(one, found=one_line(one.found)) for one in found)
@@ -121,7 +131,7 @@ def subject_prefix(repository: Any, subject: Any) -> str:
     return f"repo:{owner}/{name}"
 
 
-def _environment(environment: Environment, seen: EnvironmentSeen) -> Iterator[Finding]:
+def _environment(environment: Environment, seen: EnvironmentSeen, shared: Any) -> Iterator[Finding]:
     name, traits = environment.name, environment.traits
     if isinstance(seen.data, Unseen):
         yield unseen(name, seen.data)
@@ -140,6 +150,7 @@ def _environment(environment: Environment, seen: EnvironmentSeen) -> Iterator[Fi
         yield from _review(environment, seen.data)
     if traits.role:
         yield _role(environment, seen.variables)
+        yield _region(environment, seen.variables, shared)
 
 
 def _branches(environment: Environment, seen: EnvironmentSeen) -> Finding:
@@ -201,10 +212,35 @@ def _role(environment: Environment, variables: Any) -> Finding:
     name = f"{environment.name}: {ROLE_VARIABLE}"
     if isinstance(variables, Unseen):
         return unseen(name, variables)
-    value = next((item.get("value") for item in objects(variables) if item.get("name") == ROLE_VARIABLE), None)
-    good = isinstance(value, str) and value.startswith("arn:") and ":role/" in value
+    value = _value(variables, ROLE_VARIABLE)
     hint = f"Set the variable {ROLE_VARIABLE} of the environment to the ARN of its role, an output of templates/aws."
-    return judged(name, good=good, found=str(value) if value else "not set", hint=hint)
+    return judged(name, good=value.startswith("arn:") and ":role/" in value, found=value or "not set", hint=hint)
+
+
+def _region(environment: Environment, own: Any, shared: Any) -> Finding:
+    name = f"{environment.name}: {REGION_VARIABLE}"
+    value = _value(own, REGION_VARIABLE) or _value(shared, REGION_VARIABLE)
+    hidden = next((part for part in (own, shared) if isinstance(part, Unseen)), None)
+    if not value and hidden:
+        return unseen(name, hidden)
+    hint = f"Set the variable {REGION_VARIABLE} of the environment, or of the repository, such as us-east-1."
+    return judged(name, good=bool(value), found=value or "not set", hint=hint)
+
+
+def _jenkins(variables: Any) -> Iterator[Finding]:
+    for name in JENKINS_VARIABLES:
+        if isinstance(variables, Unseen):
+            yield unseen(name, variables)
+            continue
+        value = _value(variables, name)
+        hint = f"Set the variable {name} of the repository, see docs/set-up.md."
+        yield judged(name, good=bool(value), found=value or "not set", hint=hint)
+
+
+def _value(variables: Any, name: str) -> str:
+    """Return the value of a variable; empty where it is not set."""
+    found = next((item.get("value") for item in objects(variables) if item.get("name") == name), None)
+    return found if isinstance(found, str) else ""
 
 
 def _two_people(seen: SettingsSeen) -> Iterator[Finding]:

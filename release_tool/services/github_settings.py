@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from release_tool.core.environments import BRANCH, environments
 from release_tool.core.github_branch import BranchRules
-from release_tool.core.github_findings import Unseen, field
+from release_tool.core.github_findings import Unseen, field, objects
 from release_tool.core.github_settings import EnvironmentSeen, SettingsSeen
 from release_tool.errors import Refused
 from release_tool.services.github import quoted
@@ -45,6 +45,7 @@ def look(client: GitHub, repository: str, targets: Iterable[str]) -> SettingsSee
         )
     return SettingsSeen(
         repository=found,
+        variables=_listed(client, f"{base}/actions/variables", "variables"),
         environments=_environments(client, base, targets),
         branch=_branch(client, base, administrator=field(found, "permissions", "admin") is True),
         workflow=_shown(lambda: client.get(f"{base}/actions/permissions/workflow")),
@@ -54,34 +55,25 @@ def look(client: GitHub, repository: str, targets: Iterable[str]) -> SettingsSee
 
 def _environments(client: GitHub, base: str, targets: Iterable[str]) -> dict[str, EnvironmentSeen]:
     # With none at all GitHub answers with an empty list.
-    listed = _shown(lambda: client.pages(f"{base}/environments", "environments"))
-    there = {item.get("name"): item for item in listed} if not isinstance(listed, Unseen) else {}
+    listed = _listed(client, f"{base}/environments", "environments")
+    there = {item.get("name"): item for item in objects(listed)}
     found = {}
     for environment in environments(targets):
-        data: Any = listed if isinstance(listed, Unseen) else there.get(environment.name)
-        branches: Any = None
-        variables: Any = None
+        data = listed if isinstance(listed, Unseen) else there.get(environment.name)
+        branches = variables = None
         if isinstance(data, dict):
             own = f"{base}/environments/{quoted(environment.name)}"
             if field(data, "deployment_branch_policy", "custom_branch_policies") is True:
-                branches = _shown(_pages(client, f"{own}/deployment-branch-policies", "branch_policies"))
+                branches = _listed(client, f"{own}/deployment-branch-policies", "branch_policies")
             if environment.traits.role:
-                variables = _shown(_pages(client, f"{own}/variables", "variables"))
-        found[environment.name] = EnvironmentSeen(
-            data=data,
-            branches=list(branches) if isinstance(branches, tuple) else branches,
-            variables=list(variables) if isinstance(variables, tuple) else variables,
-        )
+                variables = _listed(client, f"{own}/variables", "variables")
+        found[environment.name] = EnvironmentSeen(data=data, branches=branches, variables=variables)
     return found
 
 
-def _pages(client: GitHub, path: str, key: str) -> Callable[[], Any]:
-    return lambda: client.pages(path, key)
-
-
 def _branch(client: GitHub, base: str, *, administrator: bool) -> BranchRules:
-    rules = _shown(lambda: client.pages(f"{base}/rules/branches/{BRANCH}"))
-    numbers = {rule.get("ruleset_id") for rule in (() if isinstance(rules, Unseen) else rules)}
+    rules = _listed(client, f"{base}/rules/branches/{BRANCH}")
+    numbers = {rule.get("ruleset_id") for rule in objects(rules)}
     rulesets = {
         number: _shown(_one(client, f"{base}/rulesets/{number}")) for number in numbers if isinstance(number, int)
     }
@@ -91,7 +83,13 @@ def _branch(client: GitHub, base: str, *, administrator: bool) -> BranchRules:
         branch = _allowed(lambda: client.get(f"{base}/branches/{BRANCH}"))
         if field(branch, "protected") is not False:
             classic = Unseen(NOT_SHOWN)
-    return BranchRules(rules=list(rules) if isinstance(rules, tuple) else rules, rulesets=rulesets, classic=classic)
+    return BranchRules(rules=rules, rulesets=rulesets, classic=classic)
+
+
+def _listed(client: GitHub, path: str, key: str | None = None) -> Any:
+    """Return the objects of a list; Unseen where GitHub forbids or hides it."""
+    found = _shown(lambda: client.pages(path, key))
+    return found if isinstance(found, Unseen) else list(found)
 
 
 def _one(client: GitHub, path: str) -> Callable[[], Any]:

@@ -51,6 +51,11 @@ def rule(kind, **parameters):
     return {"type": kind, "ruleset_source_type": "Repository", "ruleset_id": RULESET, **told}
 
 
+def variables(**values):
+    """Return variables as the API lists them."""
+    return [{"name": name, "value": value} for name, value in values.items()]
+
+
 def well_set_up():
     """Return path → answer of a repository that lacks nothing."""
     found = {
@@ -58,6 +63,10 @@ def well_set_up():
         "actions/permissions/workflow": {
             "default_workflow_permissions": "read",
             "can_approve_pull_request_reviews": True,
+        },
+        "actions/variables": {
+            "total_count": 2,
+            "variables": variables(JENKINS_SERVER="https://ci.example.org", JENKINS_SECRET="releases/jenkins"),
         },
         "actions/oidc/customization/sub": {
             "use_default": True,
@@ -88,7 +97,7 @@ def well_set_up():
             "total_count": 1,
             "branch_policies": [{"id": 3, "name": "main", "type": "branch"}],
         }
-        found[f"{own}/variables"] = {"total_count": 1, "variables": [{"name": "AWS_ROLE", "value": ROLE}]}
+        found[f"{own}/variables"] = {"total_count": 2, "variables": variables(AWS_ROLE=ROLE, AWS_REGION="us-east-1")}
     return found
 
 
@@ -231,13 +240,29 @@ def test_an_answer_that_does_not_say_whether_they_may_is_not_fine(look, api):
 
 
 @pytest.mark.parametrize("one", [one for one in NEEDED if one.traits.role], ids=lambda one: one.name)
-@pytest.mark.parametrize(
-    "variables", [[], [{"name": "AWS_ROLE", "value": ""}], [{"name": "AWS_ROLE", "value": "publish"}]]
-)
-def test_an_environment_without_its_role_is_found(look, api, one, variables):
-    api.answers[f"environments/{one.name}/variables"]["variables"] = variables
+def test_an_environment_without_its_role_is_found(look, api, one):
+    own = api.answers[f"environments/{one.name}/variables"]
+    for value in (None, "", "publish"):
+        own["variables"] = variables(AWS_REGION="us-east-1") + ([] if value is None else variables(AWS_ROLE=value))
+        code, found, _ = look()
+        assert (code, not_ok(found)) == (12, {f"{one.name}: AWS_ROLE": "missing"})
+
+
+def test_a_region_is_of_the_environment_or_of_the_repository(look, api):
+    api.answers["environments/jenkins/variables"]["variables"] = variables(AWS_ROLE=ROLE)
     code, found, _ = look()
-    assert (code, not_ok(found)) == (12, {f"{one.name}: AWS_ROLE": "missing"})
+    assert (code, not_ok(found)) == (12, {"jenkins: AWS_REGION": "missing"})
+    api.answers["actions/variables"]["variables"] += variables(AWS_REGION="eu-west-1")
+    code, found, _ = look()
+    assert (code, found["jenkins: AWS_REGION"]) == (0, ("ok", "eu-west-1"))
+
+
+@pytest.mark.parametrize("name", ["JENKINS_SERVER", "JENKINS_SECRET"])
+def test_a_jenkins_that_nobody_named_is_found(look, api, name):
+    listed = api.answers["actions/variables"]["variables"]
+    listed.remove(next(one for one in listed if one["name"] == name))
+    code, found, _ = look()
+    assert (code, not_ok(found)) == (12, {name: "missing"})
 
 
 def test_one_who_may_give_both_approvals_is_said(look, api):
@@ -411,7 +436,8 @@ ENVIRONMENTS_UNSEEN = {one.name for one in NEEDED}
         ("/actions/permissions/workflow$", {"default rights of workflows"}),
         ("/actions/oidc/customization/sub$", {"subject of tokens"}),
         ("/environments$", ENVIRONMENTS_UNSEEN),
-        ("/environments/jenkins/variables$", {"jenkins: AWS_ROLE"}),
+        ("/environments/jenkins/variables$", {"jenkins: AWS_ROLE", "jenkins: AWS_REGION"}),
+        ("/actions/variables$", {"JENKINS_SERVER", "JENKINS_SECRET"}),
         ("/environments/jenkins/deployment-branch-policies$", {"jenkins: branches"}),
         (f"/rulesets/{RULESET}$", ALL),
         ("/rules/branches/main$", ALL),
