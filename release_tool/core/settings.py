@@ -4,7 +4,10 @@
 
     [targets.production]
     to = "s3://models/production"
-    region = "us-east-1"
+
+    [targets.staging]
+    to = "s3://models/staging"
+    serves = false
 
 A form offers the names of the targets; a test holds the two together.
 """
@@ -22,7 +25,6 @@ from release_tool.errors import UsageError
 SETTINGS_FILE = "release-tool.toml"
 TARGET_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?")
 """Part of the names of GitHub's environments and of the roles behind them."""
-REGION = re.compile(r"[a-z]{2}(?:-[a-z]+)+-[0-9]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,8 +34,8 @@ class Target:
     name: str
     to: str
     """Address of the bucket: ``s3://bucket/prefix`` or ``file:///folder``."""
-    region: str | None
-    """Of AWS, where the bucket lies; null for a folder."""
+    serves: bool = True
+    """Whether people are served from there: only then is Jenkins asked, and only then are records kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,13 +80,14 @@ def _target(name: str, found: Any) -> Target:
         raise _wrong(f"names a target {name[:80]!r}: lower-case letters, digits and '-', at most 32")
     if not isinstance(found, dict):
         raise _wrong(f"has no table at {where}")
-    _known(found, ("to", "region"), f"{where}.")
-    to, region = found.get("to"), found.get("region")
+    _known(found, ("to", "serves"), f"{where}.")
+    to = found.get("to")
     if not isinstance(to, str) or not to.startswith(("s3://", "file:///")):
         raise _wrong(f"has no address at {where}.to: s3://bucket/prefix")
-    if region is not None and not (isinstance(region, str) and REGION.fullmatch(region)):
-        raise _wrong(f"has no region at {where}.region: such as us-east-1")
-    return Target(name=name, to=to.rstrip("/"), region=region)
+    serves = found.get("serves", True)
+    if not isinstance(serves, bool):
+        raise _wrong(f"has neither true nor false at {where}.serves")
+    return Target(name=name, to=to.rstrip("/"), serves=serves)
 
 
 def _known(found: dict[str, Any], names: tuple[str, ...], where: str) -> None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from release_tool.core.environments import Purpose, environment_name
 from release_tool.core.handover import MAKES, files_text, makes
 from release_tool.core.kinds import Format
+from release_tool.steps.settings import find_target
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from release_tool.cli import Context
     from release_tool.core.plan import ReleasePlan
@@ -29,7 +32,7 @@ def hand_over(context: Context, command: str) -> None:
         return
     work = WorkFolder(context.work)
     found = {path: work.sha256(path) for path in files_in(work) if makes(command, path)}
-    context.console.outputs({"files": files_text(found), **_more(work, command)})
+    context.console.outputs({"files": files_text(found), **_more(context, work, command)})
 
 
 def files_in(work: WorkFolder) -> tuple[str, ...]:
@@ -42,19 +45,19 @@ def files_in(work: WorkFolder) -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
-def _more(work: WorkFolder, command: str) -> Mapping[str, str]:
+def _more(context: Context, work: WorkFolder, command: str) -> Mapping[str, str]:
     """Return the outputs that decide which jobs run, where, and what was reviewed."""
     from release_tool.core.plan import ReleasePlan
     from release_tool.core.review import REVIEW_NAME, Review
 
     if command in {"plan", "check"} and work.has("plan.json"):
-        return _of_plan(work.read(ReleasePlan, "plan.json", made_by="plan"))
+        return _of_plan(context.repo, work.read(ReleasePlan, "plan.json", made_by="plan"))
     if command == "review" and work.has(REVIEW_NAME):
         return {"digest": work.read(Review, REVIEW_NAME, made_by="review").digest or ""}
     return {}
 
 
-def _of_plan(plan: ReleasePlan) -> Mapping[str, str]:
+def _of_plan(repo: Path, plan: ReleasePlan) -> Mapping[str, str]:
     artifacts = {
         f"{fmt.value.lower()}_artifacts": " ".join(item.id for item in plan.artifacts if item.format is fmt)
         for fmt in Format
@@ -62,8 +65,13 @@ def _of_plan(plan: ReleasePlan) -> Mapping[str, str]:
     target = plan.request.upload_target
     if target is None:
         return artifacts
+    serves = find_target(repo, target, "--upload-target").serves
+    purpose = Purpose.OVERWRITE if plan.request.overwrite else Purpose.PUBLISH
     return {
         **artifacts,
         "target": target,
-        "publish_environment": f"{'overwrite' if plan.request.overwrite else 'publish'}-{target}",
+        "serves": "true" if serves else "false",
+        "publish_environment": environment_name(
+            Purpose.OVERWRITE if plan.request.overwrite else Purpose.PUBLISH, target
+        ),
     }

@@ -75,6 +75,17 @@ def test_anything_else_ends_the_job(work, change, words, capsys):
     assert words in capsys.readouterr().err
 
 
+def test_archives_may_stay_away_where_only_documents_are_needed(work, capsys):
+    made = ["plan:" + named(work, "plan.json"), 'trace:{"archives/a.zip":"' + "0" * 64 + '"}']
+    assert verify(work, *made) == 7
+    assert "archives/a.zip is gone" in capsys.readouterr().err
+    arguments = [word for text in made for word in ("--made", text)]
+    assert run(["--work", str(work), "verify", "--documents", *arguments]) == 0
+    (work / "archives").mkdir()
+    (work / "archives" / "a.zip").write_bytes(b"another")
+    assert run(["--work", str(work), "verify", "--documents", *arguments]) == 7
+
+
 def test_a_link_to_the_right_bytes_is_not_what_was_made(work, tmp_path, capsys):
     made = "plan:" + named(work, "plan.json")
     (work / "plan.json").rename(tmp_path / "elsewhere")
@@ -85,7 +96,7 @@ def test_a_link_to_the_right_bytes_is_not_what_was_made(work, tmp_path, capsys):
 
 def test_a_step_says_what_it_made_and_where_it_goes(planned, tmp_path, monkeypatch):
     (tmp_path / "repo").mkdir()
-    (tmp_path / "repo" / "release-tool.toml").write_text('[targets.staging]\nto = "s3://models-staging"\n')
+    (tmp_path / "repo" / "release-tool.toml").write_text('[targets.staging]\nto = "s3://models-staging"\nserves=false')
     event = tmp_path / "event.json"
     inputs = {"model": str(planned / "tiny"), "version": "1.0.0", "upload_target": "staging", "overwrite": "true"}
     event.write_text(json.dumps({"inputs": inputs, "sender": {"login": "octocat"}}))
@@ -95,6 +106,7 @@ def test_a_step_says_what_it_made_and_where_it_goes(planned, tmp_path, monkeypat
     found = outputs(tmp_path / "output")
     assert json.loads(found["files"]) == {"plan.json": file_sha256(work / "plan.json")}
     assert (found["target"], found["publish_environment"]) == ("staging", "overwrite-staging")
+    assert found["serves"] == "false"
     assert (found["torch_script_artifacts"], found["onnx_artifacts"]) == ("torch_script", "onnx")
     plan = json.loads((work / "plan.json").read_text())
     assert plan["to"] == "s3://models-staging"
