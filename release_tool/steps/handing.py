@@ -71,7 +71,5 @@ def _of_plan(repo: Path, plan: ReleasePlan) -> Mapping[str, str]:
         **artifacts,
         "target": target,
         "serves": "true" if serves else "false",
-        "publish_environment": environment_name(
-            Purpose.OVERWRITE if plan.request.overwrite else Purpose.PUBLISH, target
-        ),
+        "publish_environment": environment_name(purpose, target),
     }
