@@ -91,14 +91,18 @@ class ArchiveLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PullPage:
-    """What ``pull_request.md.j2`` gets."""
+    """What ``pull_request.md.j2`` gets.
+
+    No description: a squashed merge makes this text a commit's message, where GitHub obeys ``[skip ci]`` and
+    ``fixes #1`` even in what Markdown takes for code. A model's card may say either.
+    """
 
     entry: ChangelogEntry
     digest: str
     """The approved one, whole."""
     revision: str | None
     licence: str | None
-    description: str | None
+    """Words only, as in a title."""
     run_url: str | None
     archives: tuple[ArchiveLine, ...]
     files: tuple[str, ...]
@@ -152,8 +156,7 @@ def page_of(rows: Sequence[Row], files: tuple[str, ...], *, base: str, base_comm
         entry=entry_of(rows),
         digest=rows[0].approved or "",
         revision=first.get(column.REVISION),
-        licence=first.get(column.LICENCE),
-        description=first.get(column.DESCRIPTION),
+        licence=words(first.get(column.LICENCE) or "") or None,
         run_url=first.get(column.RUN_URL),
         archives=tuple(_line(row) for row in rows),
         files=files,

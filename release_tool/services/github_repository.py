@@ -180,16 +180,10 @@ class Repository:
         # The owner may have forks with branches of the same name.
         return tuple(self._pull(data) for data in found if self._is_own(data, branch))
 
-    def open_pull(self, branch: str, base: str, title: str, body: str) -> Pull | None:
-        """Open a pull request; null where there is one already."""
+    def open_pull(self, branch: str, base: str, title: str, body: str) -> Pull:
+        """Open a pull request; refused where there is one already."""
         data = {"title": title, "head": branch, "base": base, "body": body}
-        try:
-            found = self.github.post(f"repos/{self.name}/pulls", data, again=True)
-        except Refused as error:
-            if error.status == EXISTS_STATUS and "already exists" in error.said:
-                return None
-            raise
-        return self._pull(found)
+        return self._pull(self.github.post(f"repos/{self.name}/pulls", data, again=True))
 
     def change_pull(self, number: int, base: str, title: str, body: str) -> Pull:
         """Give a pull request another base, title and body."""

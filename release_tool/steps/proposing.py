@@ -24,8 +24,8 @@ from release_tool.core.proposal import (
 )
 from release_tool.core.render import render_values
 from release_tool.documents import write_atomic
-from release_tool.errors import RemoteFailed, Unreachable, UsageError
-from release_tool.services.github_repository import FILE_MODE, Entry, blob_sha
+from release_tool.errors import Refused, RemoteFailed, Unreachable, UsageError
+from release_tool.services.github_repository import EXISTS_STATUS, FILE_MODE, Entry, blob_sha
 from release_tool.steps.record import recorded
 from release_tool.steps.templates import OWN_TEMPLATES, load_templates
 from release_tool.steps.worktree import FILES, diff_of, unswept
@@ -40,6 +40,10 @@ CHECKS = "ci.yml"
 TEMPLATES = tuple(f"{OWN_TEMPLATES}/{name}" for name in (HISTORY_TEMPLATE, ENTRY_TEMPLATE, PULL_TEMPLATE))
 TRIES = 3
 """How often a branch or a pull request that others make or remove at the same moment is looked at."""
+PAUSE_SECONDS = 2.0
+"""Between two of these: GitHub's own servers may not yet know of each other's work."""
+PASSING = ("already exists", "head invalid")
+"""What GitHub says of a pull request that somebody has just opened, and of a branch that it does not see yet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,6 +142,7 @@ def put_branch(repository: Repository, draft: Draft, approved: str) -> str:
             # GitHub offers no condition for this write: whoever pushed in this very moment is overwritten.
             repository.move_branch(draft.branch, commit)
             return commit
+        repository.github.clock.sleep(PAUSE_SECONDS)
     raise Unreachable(f"The branch {draft.branch} of {repository.name} changes all the time.")
 
 
@@ -169,24 +174,39 @@ def put_pull(repository: Repository, draft: Draft) -> Pull:
 
     Raises:
         RemoteFailed: GitHub refuses.
-        Unreachable: it does not answer, or others open and close it all the time.
+        Unreachable: it does not answer.
     """
-    for _ in range(TRIES):
+    tried = 0
+    while True:
         found = repository.pulls(draft.branch, "open")
         if found:
             pull = found[0]
             if (pull.base, pull.title, pull.body.strip()) == (draft.base, draft.title, draft.body.strip()):
                 return pull
             return repository.change_pull(pull.number, draft.base, draft.title, draft.body)
-        opened = repository.open_pull(draft.branch, draft.base, draft.title, draft.body)
-        if opened is not None:
-            return opened
-    raise Unreachable(f"The pull request of {draft.branch} is opened and closed all the time.")
+        try:
+            return repository.open_pull(draft.branch, draft.base, draft.title, draft.body)
+        except Refused as error:
+            tried += 1
+            if tried == TRIES or error.status != EXISTS_STATUS or not any(said in error.said for said in PASSING):
+                raise
+        repository.github.clock.sleep(PAUSE_SECONDS)
 
 
 def start_checks(repository: Repository, branch: str, commit: str) -> bool:
-    """Start the checks on a commit unless they were started before; tell whether they were started now."""
-    if repository.has_run(CHECKS, branch, commit):
-        return False
-    repository.dispatch(CHECKS, branch)
+    """Start the checks on a commit unless they were started before; tell whether they were started now.
+
+    Raises:
+        RemoteFailed: GitHub refuses; everything else is done.
+        Unreachable: it does not answer.
+    """
+    try:
+        if repository.has_run(CHECKS, branch, commit):
+            return False
+        repository.dispatch(CHECKS, branch)
+    except Refused as error:
+        raise RemoteFailed(
+            f"The pull request is open; {CHECKS} can't be started on its branch: {error}",
+            hint=f"{error.hint} Run again, or leave the checks out with --no-dispatch.",
+        ) from error
     return True
