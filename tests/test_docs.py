@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from pathlib import Path
 
 import pytest
 from archive_makers import onnx_model, pack, tokenizer
+from aws.template import load
 
 from release_tool.cli import COMMANDS, cli, run
+from release_tool.core.environments import JENKINS_VARIABLES, REGION_VARIABLE, ROLE_VARIABLE, environments
+from release_tool.core.github_branch import BranchRules, branch_findings
+from release_tool.core.github_findings import Seen
 from release_tool.core.verdicts import Basis, Severity
 
 DOCS = sorted((Path(__file__).resolve().parent.parent / "docs").glob("*.md"))
@@ -38,6 +43,51 @@ def test_the_commands_of_a_page_exist_with_their_options(page):
         known = {option for parameter in params for option in (*parameter.opts, *parameter.secondary_opts)}
         unknown = [word for word in arguments if word.startswith("--") and word.split("=")[0] not in known]
         assert not unknown, f"release-tool {name} has no {unknown}"
+
+
+@pytest.fixture(scope="module")
+def set_up():
+    return next(path for path in DOCS if path.name == "set-up.md").read_text(encoding="utf-8")
+
+
+def test_the_guide_lists_every_environment_with_what_it_is_for_and_its_role(set_up):
+    table = set_up.partition("| Environment | For |")[2].partition("\n\n")[0]
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines()[2:]]
+    for (name, why, role, reviewers), one in zip(rows, environments(["TARGET"]), strict=True):
+        assert name == f"`{one.name}`"
+        assert why.startswith(one.traits.why.partition(":")[0])
+        assert ("optional" in why) is one.traits.optional
+        assert role.endswith("Role`") is one.traits.role
+        assert reviewers.startswith("yes") is one.traits.reviewed
+    outputs = {name for template in ("account.yml", "target.yml") for name in load(template)["Outputs"]}
+    assert {role.strip("`") for _, _, role, _ in rows if role.endswith("Role`")} <= outputs
+
+
+def test_the_guide_names_every_variable_that_is_looked_at(set_up):
+    for name in (ROLE_VARIABLE, REGION_VARIABLE, *JENKINS_VARIABLES):
+        assert f"| `{name}` |" in set_up
+
+
+def test_the_settings_of_the_guide_are_json_and_are_those_that_are_looked_at(set_up):
+    """What a person types from the guide is what doctor --github asks for."""
+    given = [json.loads(text) for text in re.findall(r"<<'END'\n(.*?)^END$", set_up, re.DOTALL | re.MULTILINE)]
+    reviewed, plain, ruleset = given
+    assert reviewed["prevent_self_review"] is True
+    assert reviewed["can_admins_bypass"] is False
+    wanted = {"protected_branches": False, "custom_branch_policies": True}
+    assert reviewed["deployment_branch_policy"] == plain["deployment_branch_policy"] == wanted
+    rules = [{**rule, "ruleset_id": 1} for rule in ruleset["rules"]]
+    seen = BranchRules(rules=rules, rulesets={1: ruleset}, classic=None)
+    assert {one.level for one in branch_findings(seen)} == {Seen.OK}
+
+
+def test_the_commands_for_aws_name_parameters_of_the_templates(set_up):
+    for template in ("account.yml", "target.yml"):
+        text = set_up.partition(f"--template-file templates/aws/{template}")[2].partition("aws cloudformation")[0]
+        given = set(re.findall(r"(\w+)=", text))
+        parameters = load(template)["Parameters"]
+        assert given <= set(parameters)
+        assert {name for name, one in parameters.items() if "Default" not in one} <= given
 
 
 def test_the_page_on_compat_explains_every_word_of_the_table(compat):

@@ -137,7 +137,8 @@ def _environment(environment: Environment, seen: EnvironmentSeen, shared: Any) -
         yield unseen(name, seen.data)
         return
     if seen.data is None:
-        level = Seen.NOTE if traits.optional else Seen.MISSING
+        unused = environment.purpose is Purpose.JENKINS and _without_jenkins(shared)
+        level = Seen.NOTE if traits.optional or unused else Seen.MISSING
         hint = f"Make it, see docs/set-up.md: it {traits.why}."
         if environment.purpose is Purpose.SECOND_GATE:
             hint = "Without it one approval is enough; where two are wanted, make it with reviewers of its own."
@@ -231,10 +232,18 @@ def _jenkins(variables: Any) -> Iterator[Finding]:
     for name in JENKINS_VARIABLES:
         if isinstance(variables, Unseen):
             yield unseen(name, variables)
-            continue
-        value = _value(variables, name)
-        hint = f"Set the variable {name} of the repository, see docs/set-up.md."
-        yield judged(name, good=bool(value), found=value or "not set", hint=hint)
+        elif _without_jenkins(variables):
+            hint = f"Nobody is notified of a release; where Jenkins serves them, set {name} of the repository."
+            yield Finding(name=name, level=Seen.NOTE, found="not set", hint=hint)
+        else:
+            value = _value(variables, name)
+            hint = f"Set the variable {name} of the repository, see docs/set-up.md."
+            yield judged(name, good=bool(value), found=value or "not set", hint=hint)
+
+
+def _without_jenkins(variables: Any) -> bool:
+    """Tell whether the workflows leave Jenkins out: they do where no server is named."""
+    return not isinstance(variables, Unseen) and not _value(variables, JENKINS_VARIABLES[0])
 
 
 def _value(variables: Any, name: str) -> str:

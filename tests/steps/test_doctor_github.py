@@ -257,12 +257,18 @@ def test_a_region_is_of_the_environment_or_of_the_repository(look, api):
     assert (code, found["jenkins: AWS_REGION"]) == (0, ("ok", "eu-west-1"))
 
 
-@pytest.mark.parametrize("name", ["JENKINS_SERVER", "JENKINS_SECRET"])
-def test_a_jenkins_that_nobody_named_is_found(look, api, name):
+def test_a_secret_that_nobody_named_is_found_where_there_is_a_jenkins(look, api):
     listed = api.answers["actions/variables"]["variables"]
-    listed.remove(next(one for one in listed if one["name"] == name))
+    listed.remove(next(one for one in listed if one["name"] == "JENKINS_SECRET"))
     code, found, _ = look()
-    assert (code, not_ok(found)) == (12, {name: "missing"})
+    assert (code, not_ok(found)) == (12, {"JENKINS_SECRET": "missing"})
+
+
+def test_a_repository_does_without_jenkins(look, api):
+    api.answers["actions/variables"]["variables"] = []
+    api.answers["environments"]["environments"].remove(of(api, "jenkins"))
+    code, found, _ = look()
+    assert (code, not_ok(found)) == (0, dict.fromkeys(("jenkins", "JENKINS_SERVER", "JENKINS_SECRET"), "note"))
 
 
 def test_one_who_may_give_both_approvals_is_said(look, api):
