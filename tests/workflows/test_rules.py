@@ -1,0 +1,339 @@
+"""Rules that every workflow keeps: one command a step, nothing spliced, least rights, pins, nothing unverified."""
+
+from __future__ import annotations
+
+import re
+import shlex
+
+import click
+import pytest
+import yaml
+from workflows_reading import RELEASING, ROOT, WORKFLOWS, jobs, read
+
+from release_tool.cli import cli
+from release_tool.core.environments import TRAITS, Purpose
+from release_tool.core.handover import MAKES
+from release_tool.core.inputs import CHOSEN, DETECT, NAMES
+from release_tool.core.kinds import Activation, Format, Framework, ModelKind, PoolingMode
+from release_tool.core.settings import SETTINGS_FILE, parse_settings
+
+GATES = {"release-model.yml:approval", "release-model.yml:second-approval"}
+GATE_RUN = 'echo "Approved $DIGEST"'
+USES_MODEL = {"release-model.yml:answer", "trace.yml:trace", "trace.yml:validate", "release-model.yml:node"}
+"""Jobs in which a model's code, or what it made, is run."""
+RIGHTS = {
+    "release-model.yml:plan": ("contents: read", "actions: read"),
+    "release-model.yml:check": ("contents: read", "id-token: write"),
+    "release-model.yml:fetch": ("contents: read", "actions: read"),
+    "release-model.yml:answer": ("contents: read",),
+    "release-model.yml:trace-torch-script": ("contents: read",),
+    "release-model.yml:trace-onnx": ("contents: read",),
+    "release-model.yml:node": ("contents: read",),
+    "release-model.yml:review": ("contents: read",),
+    "release-model.yml:approval": (),
+    "release-model.yml:second-approval": (),
+    # A called workflow can have no right that the job which calls it has not.
+    "release-model.yml:publish": ("contents: write", "pull-requests: write", "actions: write", "id-token: write"),
+    "trace.yml:trace": ("contents: read",),
+    "trace.yml:validate": ("contents: read",),
+    "publish.yml:publish": ("contents: read", "id-token: write"),
+    "publish.yml:notify": ("contents: read", "id-token: write"),
+    "publish.yml:record": ("contents: read",),
+    "publish.yml:propose": ("contents: write", "pull-requests: write", "actions: write"),
+    "update-listing.yml:listing": ("contents: read", "id-token: write"),
+    "ci.yml:lint": ("contents: read",),
+    "ci.yml:test": ("contents: read",),
+    "ci.yml:package": ("contents: read",),
+    "ci.yml:required": (),
+}
+ENVIRONMENTS = {
+    "release-model.yml:plan": "hub-read",
+    "release-model.yml:check": "bucket-read-${{ needs.plan.outputs.target }}",
+    "release-model.yml:fetch": "hub-read",
+    "release-model.yml:approval": "release-gate",
+    "release-model.yml:second-approval": "release-gate-second",
+    "publish.yml:publish": "${{ inputs.environment }}",
+    "publish.yml:notify": "jenkins",
+    "update-listing.yml:listing": "listing-${{ inputs.upload_target || 'production' }}",
+}
+SETUP = ROOT / ".github" / "actions" / "setup" / "action.yml"
+LONGEST_WAIT_DAYS = 30
+"""GitHub lets an approval wait so long."""
+
+every_job = pytest.mark.parametrize("job", jobs(), ids=lambda job: job.name)
+releasing = pytest.mark.parametrize("job", jobs(*RELEASING), ids=lambda job: job.name)
+
+
+def form():
+    return read("release-model.yml")["on"]["workflow_dispatch"]["inputs"]
+
+
+def command_of(run: str) -> tuple[list[str], click.Command]:
+    """Return the words of a step that is one command of release-tool, and the command."""
+    assert not re.search(r"[;&|<>`\n]|\$\(", run.strip()), run
+    words = shlex.split(run)
+    assert words[0] == "release-tool", run
+    group: click.Command = cli
+    rest = words[1:]
+    while isinstance(group, click.Group):
+        found = group.get_command(click.Context(group), rest[0])
+        assert found is not None, run
+        group, rest = found, rest[1:]
+    return rest, group
+
+
+# --- what is run ------------------------------------------------------------------------------------------------------
+
+
+@releasing
+def test_every_run_is_one_command_that_exists_with_options_that_exist(job):
+    for step in job.runs():
+        if job.name in GATES:
+            assert step["run"] == GATE_RUN
+            continue
+        rest, command = command_of(step["run"])
+        known = {name for option in command.params for name in (*option.opts, *option.secondary_opts)}
+        assert {word for word in rest if word.startswith("-")} <= known, step["run"]
+
+
+@releasing
+def test_every_variable_of_a_run_is_an_option_of_its_command(job):
+    for step in job.runs():
+        if job.name in GATES:
+            continue
+        _, command = command_of(step["run"])
+        words = [word for word in shlex.split(step["run"])[1:] if not word.startswith(("-", "$"))]
+        path = "_".join(words[: 2 if words[0] == "listing" else 1]).upper()
+        names = {f"RELEASE_TOOL_{path}_{option.name}".upper() for option in command.params}
+        given = {name for name in step.get("env", {}) if name.startswith("RELEASE_TOOL_")}
+        assert given <= names
+
+
+@every_job
+def test_no_expression_stands_in_a_run(job):
+    assert not [step["run"] for step in job.runs() if "${{" in step["run"]]
+
+
+def test_no_expression_stands_in_a_run_of_our_own_action():
+    steps = yaml.safe_load(SETUP.read_text())["runs"]["steps"]
+    runs = [step["run"] for step in steps if "run" in step]
+    assert runs
+    assert not [run for run in runs if "${{" in run]
+
+
+@releasing
+def test_a_value_of_the_form_reaches_a_job_by_the_event_only(job):
+    """But the id of a run, which GitHub's own action takes, and the names of the settings."""
+    if job.file == "release-model.yml":
+        text = str([{key: step.get(key) for key in ("env", "with")} for step in job.steps])
+        assert set(re.findall(r"inputs\.(\w+)", text)) <= {"tune_run_id"}
+
+
+# --- what a job may ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in WORKFLOWS.iterdir()))
+def test_a_workflow_has_no_rights_of_its_own(name):
+    assert read(name)["permissions"] == {}
+
+
+def test_every_job_has_the_rights_of_the_table():
+    found = {job.name: tuple(f"{right}: {how}" for right, how in (job.rights or {}).items()) for job in jobs()}
+    assert found == RIGHTS
+
+
+def test_every_job_is_in_the_environment_of_the_table():
+    assert {job.name: job.environment for job in jobs() if job.environment} == ENVIRONMENTS
+
+
+@pytest.mark.parametrize("job", [job for job in jobs() if job.name in USES_MODEL], ids=lambda job: job.name)
+def test_a_job_that_runs_a_models_code_has_nothing_to_steal(job):
+    assert job.rights == {"contents": "read"}
+    assert job.environment is None
+    text = str(job.data)
+    assert "secrets." not in text
+    assert "github.token" not in text
+    assert "vars." not in text
+    assert "aws-actions" not in text
+
+
+@releasing
+def test_a_job_with_a_role_or_a_secret_cannot_load_a_model(job):
+    locks = [step["with"]["lock"] for step in job.steps if step.get("uses") == "./.github/actions/setup"]
+    if job.environment or "id-token" in (job.rights or {}) or job.name == "publish.yml:propose":
+        assert "trace" not in locks
+    assert all((ROOT / "requirements" / f"{lock}.txt").is_file() for lock in locks)
+
+
+@releasing
+def test_a_token_of_the_run_is_asked_for_where_a_role_is_taken_and_nowhere_else(job):
+    if "uses" in job.data:
+        return
+    takes_role = any(str(step.get("uses")).startswith("aws-actions/configure-aws-credentials@") for step in job.steps)
+    assert takes_role == ((job.rights or {}).get("id-token") == "write")
+    if takes_role:
+        name = job.environment.split("-$")[0] if not job.environment.startswith("$") else "publish"
+        assert TRAITS[Purpose(name)].role
+
+
+@releasing
+def test_a_secret_is_read_in_an_environment_that_may_hold_it(job):
+    if "secrets." in str(job.steps):
+        assert TRAITS[Purpose(job.environment)].secret
+
+
+# --- pins and limits --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob(".github/**/*.yml")), ids=lambda path: path.name)
+def test_every_action_is_ours_or_pinned_with_its_version(path):
+    for line in path.read_text().splitlines():
+        found = re.match(r"\s*(?:- )?uses: (.*)", line)
+        if found and not found[1].startswith("./"):
+            assert re.fullmatch(r"[\w.-]+/[\w.-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", found[1]), line
+
+
+def test_one_action_has_one_pin():
+    text = "".join(path.read_text() for path in ROOT.glob(".github/**/*.yml"))
+    pins = dict(re.findall(r"uses: ([\w.-]+/[\w.-]+)@([0-9a-f]{40})", text))
+    assert {(name, pin) for name, pin in re.findall(r"uses: ([\w.-]+/[\w.-]+)@([0-9a-f]{40})", text)} == set(
+        pins.items()
+    )
+
+
+@every_job
+def test_a_checkout_keeps_no_credentials(job):
+    for step in job.steps:
+        if str(step.get("uses")).startswith("actions/checkout@"):
+            assert step["with"]["persist-credentials"] is False
+
+
+@every_job
+def test_every_job_ends_some_time_and_has_a_name(job):
+    assert job.data["name"]
+    if "uses" not in job.data:
+        assert 0 < job.data["timeout-minutes"] <= 150
+
+
+@releasing
+def test_artifacts_outlive_the_longest_wait_for_an_approval(job):
+    for step in job.steps:
+        if str(step.get("uses")).startswith("actions/upload-artifact@"):
+            assert step["with"]["retention-days"] > LONGEST_WAIT_DAYS
+            assert step["with"]["overwrite"] is True
+
+
+@pytest.mark.parametrize("name", ["release-model.yml", "update-listing.yml"])
+def test_one_release_of_a_version_at_a_time_and_none_is_cut_off(name):
+    found = read(name)["concurrency"]
+    assert found["cancel-in-progress"] is False
+    assert "inputs." in found["group"]
+
+
+def test_nothing_is_cached_where_something_is_released():
+    for name in RELEASING:
+        assert "cache" not in (WORKFLOWS / name).read_text()
+    assert "cache" not in SETUP.read_text()
+
+
+# --- what is handed on ------------------------------------------------------------------------------------------------
+
+
+@releasing
+def test_what_was_downloaded_is_verified_before_anything_else_is_run(job):
+    verified = True
+    for step in job.steps:
+        if str(step.get("uses")).startswith("actions/download-artifact@"):
+            verified = verified and "run-id" in step["with"]  # a tuned model is pinned by the plan itself
+        elif str(step.get("run", "")).startswith("release-tool verify"):
+            verified = True
+        elif not str(step.get("uses", "")).startswith(("actions/checkout@", "./.github/actions/setup")):
+            assert verified, f"{step} comes before release-tool verify"
+
+
+@releasing
+def test_verify_is_given_the_output_of_every_job_whose_files_are_there(job):
+    """Each line names a maker and the output of a job of its own, in ``needs`` or among the workflow's inputs."""
+    for step in job.runs():
+        if not step["run"].startswith("release-tool verify"):
+            continue
+        for line in step["env"]["RELEASE_TOOL_VERIFY_MADE"].split("\n"):
+            if line in ("", "${{ inputs.made }}"):
+                continue
+            maker, _, value = line.partition(":")
+            assert maker in MAKES
+            found = re.fullmatch(r"\$\{\{ (?:needs\.([\w-]+)\.outputs\.(files|proofs)|inputs\.(\w+)) \}\}", value)
+            assert found, line
+            if found[1]:
+                assert found[1] in job.needs
+            else:
+                assert found[3] in read(job.file)["on"]["workflow_call"]["inputs"]
+
+
+@releasing
+def test_what_a_job_uploads_is_what_its_command_makes(job):
+    outputs = job.data.get("outputs", {})
+    if outputs and "uses" not in job.data:
+        made = {re.match(r"\$\{\{ steps\.(\w+)\.outputs", value)[1] for value in outputs.values()}
+        assert len(made) == 1
+        (id_,) = made
+        step = next(step for step in job.steps if step.get("id") == id_)
+        assert shlex.split(step["run"])[1] == id_
+        assert id_ in MAKES
+
+
+# --- the form ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_form_has_no_more_inputs_than_github_takes_and_every_one_is_known():
+    assert len(form()) <= 25
+    assert set(form()) <= set(NAMES)
+    assert all(entry["description"] for entry in form().values())
+
+
+@pytest.mark.parametrize(
+    ("name", "enum", "blank"),
+    [
+        ("kind", ModelKind, DETECT),
+        ("format", Format, "both"),
+        ("pooling_mode", PoolingMode, DETECT),
+        ("activation", Activation, DETECT),
+        ("framework", Framework, DETECT),
+    ],
+)
+def test_the_choices_are_the_enums(name, enum, blank):
+    entry = form()[name]
+    assert entry["type"] == "choice"
+    assert entry["options"] == [blank, *(member.value for member in enum)]
+    assert entry["default"] == blank
+
+
+def test_every_other_choice_is_what_the_tool_takes():
+    assert {name for name, entry in form().items() if "auto" in entry.get("options", ())} <= CHOSEN
+    assert form()["normalize_result"]["options"] == ["auto", "true", "false"]
+    assert form()["accept_licence"]["options"] == ["no", "yes"]
+    choices = {name for name, entry in form().items() if entry["type"] == "choice"}
+    assert choices == {*CHOSEN, "accept_licence", "upload_target"}
+
+
+@pytest.mark.parametrize("name", ["release-model.yml", "update-listing.yml"])
+def test_the_targets_of_a_form_are_those_of_the_settings(name):
+    settings = parse_settings((ROOT / SETTINGS_FILE).read_bytes())
+    entry = read(name)["on"]["workflow_dispatch"]["inputs"]["upload_target"]
+    assert sorted(entry["options"]) == list(settings.names)
+    assert entry["default"] in settings.names
+    assert settings.target("production").serves
+
+
+def test_a_blank_form_is_a_request_with_its_model_and_version_alone():
+    import json
+
+    from release_tool.core.inputs import event_inputs, parse_inputs
+    from release_tool.core.request import ReleaseRequest
+
+    filled = {name: str(entry.get("default", "")) for name, entry in form().items()}
+    filled |= {"model": "acme/tiny", "version": "1.0.0"}
+    inputs = event_inputs(json.dumps({"inputs": filled, "sender": {"login": "octocat"}}).encode(), "event.json")
+    request, faults = parse_inputs(inputs)
+    assert faults == []
+    assert request == ReleaseRequest(model="acme/tiny", version="1.0.0", revision="main", upload_target="staging")
