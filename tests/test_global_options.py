@@ -31,7 +31,9 @@ def commands():
 def seen(monkeypatch):
     """Return the contexts that doctor got, in place of what it does."""
     contexts = []
-    monkeypatch.setattr(cli.cli.get_command(None, "doctor"), "callback", click.pass_obj(lambda context, **_: contexts.append(context)))
+    monkeypatch.setattr(
+        cli.cli.get_command(None, "doctor"), "callback", click.pass_obj(lambda context, **_: contexts.append(context))
+    )
     return contexts
 
 
