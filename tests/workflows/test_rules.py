@@ -13,7 +13,7 @@ import pytest
 from workflows_reading import RELEASING, ROOT, WORKFLOWS, jobs, read
 
 from release_tool.cli import cli
-from release_tool.core.environments import TRAITS, Purpose
+from release_tool.core.environments import TRAITS, Purpose, environment_name
 from release_tool.core.handover import MAKES
 from release_tool.core.inputs import CHOSEN, DETECT, NAMES
 from release_tool.core.kinds import Activation, Format, Framework, ModelKind, PoolingMode
@@ -58,6 +58,8 @@ ENVIRONMENTS = {
     "publish.yml:notify": "jenkins",
     "update-listing.yml:listing": "listing-${{ inputs.upload_target || 'production' }}",
 }
+BY_PLAN = "publish.yml:publish"
+"""The plan says whether it creates or replaces; tests/steps/test_verify.py looks how."""
 SETUP = ROOT / ".github" / "actions" / "setup" / "action.yml"
 LONGEST_WAIT_DAYS = 30
 """GitHub lets an approval wait so long."""
@@ -129,6 +131,14 @@ def test_every_job_has_the_rights_of_the_table():
 
 def test_every_job_is_in_the_environment_of_the_table():
     assert {job.name: job.environment for job in jobs() if job.environment} == ENVIRONMENTS
+
+
+def test_the_environments_are_those_that_the_tool_knows():
+    known = {environment_name(purpose, "X") for purpose in Purpose}
+    settled = {
+        re.sub(r"-\$\{\{.*\}\}$", "-X", job.environment) for job in jobs() if job.environment and job.name != BY_PLAN
+    }
+    assert settled | {environment_name(purpose, "X") for purpose in (Purpose.PUBLISH, Purpose.OVERWRITE)} == known
 
 
 @pytest.mark.parametrize("job", [job for job in jobs() if job.name in USES_MODEL], ids=lambda job: job.name)
