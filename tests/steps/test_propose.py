@@ -277,6 +277,14 @@ def test_two_open_records_both_survive_when_one_is_merged_and_the_other_proposed
     assert len(hub.pulls) == 2
 
 
+def test_the_commit_stands_on_the_head_even_where_no_file_of_it_has_changed(work, hub):
+    assert propose(work) == 0
+    head = hub.git.put({}, message="Nothing")
+    assert propose(work) == 0
+    assert proposal(work).base_commit == head
+    assert hub.git.line("rev-list", f"main..{proposal(work).branch}").split() == [proposal(work).commit]
+
+
 def test_a_squashed_merge_is_seen_by_what_the_files_say(work, hub, capsys):
     assert propose(work) == 0
     files = hub.git.files(proposal(work).branch)
