@@ -47,7 +47,7 @@ CONFIG = {
     "$(touch CANARY)": "`touch CANARY`",
     "::set-output name=digest::z": "\u2028::error::",
 }
-FILE = "$(touch CANARY) `touch CANARY` & a|b<img src=x>.md"
+FILE = "$(touch CANARY) `touch CANARY` & a|b<img src=x>.json"
 COMMANDS = frozenset({"group", "endgroup", "warning", "error"})
 """Workflow commands that the tool gives itself."""
 NAME = "acme/evil"
@@ -161,6 +161,7 @@ def tool(place, capfd):
     return call
 
 
+@pytest.mark.slow
 def test_hostile_words_are_words_from_the_plan_to_the_record(place, tool, tmp_path):
     with Jenkins() as jenkins, GitHubDouble(git_of(tmp_path), "octo-org/models") as hub:
         out = tool("plan", "--event", "event.json")
