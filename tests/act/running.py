@@ -87,13 +87,13 @@ class Run:
     """What came of one run of a workflow."""
 
     code: int
-    jobs: dict[str, Job]
-    calls: list[Call]
+    jobs: dict[str, Job] = field(repr=False)
+    calls: list[Call] = field(repr=False)
     store: Path
     """Artifact → its files."""
-    log: str
+    log: str = field(repr=False)
     """What people read; act's own log, next to the copy, says more: what it masks, too."""
-    flows: dict[str, dict]
+    flows: dict[str, dict] = field(repr=False)
 
     def results(self):
         """Return job → result, of the jobs that were begun."""
@@ -121,6 +121,8 @@ class Run:
         return self.outputs(f"{caller}/{job}").get(key, "")
 
     def output_of_step(self, name, expression):
+        if not EXPRESSION.search(expression):  # of a job that stands for one of an earlier run
+            return expression
         step, key = named(expression, r"steps\.([\w-]+)\.outputs\.([\w-]+)")
         job = self.jobs.get(name)
         return job.steps[step].outputs.get(key, "") if job and step in job.steps else ""

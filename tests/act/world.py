@@ -31,7 +31,7 @@ from release_tool.services.cache import cache_folder
 
 JENKINS_SECRET = "releases/jenkins"
 HUB_TOKEN = "hf_MARKED_hub_token_3Rz8"
-TARGET = "staging"
+TARGET = "production"
 READ = ["s3:GetObject", "s3:ListBucket"]
 WRITE = [
     *READ, "s3:PutObject", "s3:DeleteObject", "s3:ListBucketMultipartUploads", "s3:ListMultipartUploadParts",
