@@ -269,9 +269,6 @@ def test_jenkins_serves_what_was_written_and_is_not_asked_twice(s3, repo, monkey
         (repo / "work" / "listing-notice.json").unlink()
         assert publish(repo, address, "--server", jenkins.address) == 0
         assert jenkins.started == 1
-        repository(repo, "1.0.0", "1.1.0")
-        assert publish(repo, address, "--server", jenkins.address, "--no-wait") == 0
-        assert jenkins.started == 2
 
 
 def test_what_lies_there_and_is_no_listing_is_not_touched(s3, repo):

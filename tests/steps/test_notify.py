@@ -544,8 +544,8 @@ def test_another_document_of_builds_can_be_kept_by_the_same_means(work, jenkins)
     """The listing is published by the same job: one folder, no version, no format, no receipt."""
     from release_tool.console import Console
     from release_tool.core.notice import LISTING_PARAMETERS
-    from release_tool.global_options import Context
     from release_tool.documents import WorkFolder
+    from release_tool.global_options import Context
     from release_tool.steps.building import Options, ask_jenkins, connect
     from release_tool.steps.notifying import Kept
 
