@@ -27,9 +27,7 @@ ACTIONS = Path(__file__).with_name("actions")
 REPOSITORY = "acme/releases"
 RUN_ID = "4711"
 ACTOR = "releaser"
-BUILT_IN = "actions/checkout"
-"""act does it itself: it copies the folder that it runs in."""
-USES = re.compile(r"^([\w.-]+/[\w.-]+)@([0-9a-f]{40})$")
+USES = re.compile(r"\buses: *([\w.-]+/[\w.-]+)@([0-9a-f]{40})\b")
 LIMIT_SECONDS = 900
 
 
@@ -152,6 +150,8 @@ class Runner:
     """Variables of the runner, which every step sees."""
     tokens: str | None = None
     request_token: str = ""
+    setup: bool = True
+    """Whether the setup action is replaced by its stand-in."""
 
     def run(
         self, workflow, *, inputs=None, event="workflow_dispatch", change=None, keep=None, outputs=None, store=None
@@ -168,7 +168,7 @@ class Runner:
             store: artifacts that lie there already; null for none.
         """
         self.folder.mkdir(parents=True)
-        copy = copy_checkout(self.checkout, self.folder / "repository")
+        copy = copy_checkout(self.checkout, self.folder / "repository", setup=self.setup)
         place = copy / ".github" / "workflows" / workflow
         if change:
             change(copy)
@@ -186,7 +186,7 @@ class Runner:
             kept.mkdir()
         else:
             shutil.copytree(store, kept)
-        code, lines = self.execute(copy, workflow, event, event_file, rewriting.arguments(), local_actions(flows))
+        code, lines = self.execute(copy, workflow, event, event_file, rewriting.arguments(), local_actions(copy))
         return Run(
             code=code,
             jobs=read_jobs(lines),
@@ -232,16 +232,17 @@ class Runner:
             return code, log.read().splitlines()
 
 
-def copy_checkout(checkout, target):
-    """Copy what git knows or would take; the setup action is replaced by its stand-in."""
+def copy_checkout(checkout, target, *, setup):
+    """Copy what git knows or would take; the setup action may be replaced by its stand-in."""
     asked = ["git", "-C", str(checkout), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     names = subprocess.run(asked, check=True, capture_output=True).stdout.decode().split("\0")
     for name in filter(None, names):
         if (checkout / name).is_file():
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(checkout / name, target / name)
-    shutil.rmtree(target / ".github" / "actions" / "setup")
-    shutil.copytree(ACTIONS / "setup", target / ".github" / "actions" / "setup")
+    if setup:
+        shutil.rmtree(target / ".github" / "actions" / "setup")
+        shutil.copytree(ACTIONS / "setup", target / ".github" / "actions" / "setup")
     return target
 
 
@@ -286,17 +287,14 @@ def event_of(form, inputs, workflow):
     }
 
 
-def local_actions(flows):
-    """Return ``owner/name@commit`` → folder of its stand-in, for every action that the workflows use."""
+def local_actions(copy):
+    """Return ``owner/name@commit`` → folder of its stand-in, for each action of the copy; checkout is act's own."""
     found = {}
-    steps = [step for flow in flows.values() for job in flow["jobs"].values() for step in job.get("steps", ())]
-    for step in steps:
-        match = USES.match(step.get("uses", ""))
-        if match is None or match[1] == BUILT_IN:
-            continue
-        stand_in = ACTIONS / match[1].partition("/")[2]
-        if stand_in.is_dir():
-            found[step["uses"]] = stand_in
+    for path in (copy / ".github").rglob("*.y*ml"):
+        for name, commit in USES.findall(path.read_text(encoding="utf-8")):
+            stand_in = ACTIONS / name.partition("/")[2]
+            if stand_in.is_dir():
+                found[f"{name}@{commit}"] = stand_in
     return found
 
 

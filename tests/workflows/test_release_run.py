@@ -188,3 +188,35 @@ def documents_of(run, maker, name):
     files = json.loads(run.outputs(maker)["files"])
     found = {hashlib.sha256(data := path.read_bytes()).hexdigest(): data for path in run.store.rglob(name)}
     return found[files[name]]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Once the record is merged
+
+
+@pytest.fixture(scope="module")
+def listed(released, world):
+    """Merge the proposal and run what a push to main runs; S3 is asked by the session of the listing's role."""
+    (pull,) = world.github.pulls
+    files = world.github.git.files(pull["head"]["ref"])
+    world.jenkins.requests.clear()
+
+    def merge(copy):
+        for name, data in files.items():
+            (copy / name).parent.mkdir(exist_ok=True)
+            (copy / name).write_bytes(data)
+
+    return world.runner(sessions=True).run("update-listing.yml", event="push", change=merge), files
+
+
+def test_the_merged_listings_are_published_by_their_own_role_and_served(listed, world):
+    run, files = listed
+    assert run.results() == {"listing": "success"}, run.log[-4000:]
+    assert world.issuer.asked[-1] == f"listing-{TARGET}"
+    client = world.aws.client("s3")
+    for name in LISTINGS:
+        key = f"ml-models/{name}"
+        assert client.get_object(Bucket=world.bucket, Key=key)["Body"].read() == files[name]
+    build = world.jenkins.builds["ml-models-release"][-1]
+    assert build.parameters["BASE_DOWNLOAD_PATH"] == "ml-models/model_listing"
+    assert build.fate == "SUCCESS"
