@@ -316,4 +316,4 @@ def test_a_blank_form_is_a_request_with_its_model_and_version_alone():
     inputs = event_inputs(json.dumps({"inputs": filled, "sender": {"login": "octocat"}}).encode(), "event.json")
     request, faults = parse_inputs(inputs)
     assert faults == []
-    assert request == ReleaseRequest(model="acme/tiny", version="1.0.0", revision="main", upload_target="staging")
+    assert request == ReleaseRequest(model="acme/tiny", version="1.0.0", upload_target="staging")
