@@ -150,6 +150,8 @@ class Runner:
     """Variables of the runner, which every step sees."""
     tokens: str | None = None
     request_token: str = ""
+    attempt: int = 1
+    """Which time the run is run."""
     setup: bool = True
     """Whether the setup action is replaced by its stand-in."""
 
@@ -209,6 +211,7 @@ class Runner:
             "STAND_IN_RECORDS": str(records),
             "STAND_IN_PROGRAMS": str(programs),
             "GITHUB_RUN_ID": RUN_ID,
+            "GITHUB_RUN_ATTEMPT": str(self.attempt),
         }
         command = [
             shutil.which(PROGRAM), event, "--json", "--no-cache-server", "--concurrent-jobs=1", "--actor", ACTOR,

@@ -68,10 +68,11 @@ class World:
     runs: int = 0
     granted: Granted = field(default_factory=Granted)
 
-    def runner(self, *, sessions=False):
+    def runner(self, *, sessions=False, attempt=1):
         """Return a runner in a folder of its own.
 
         Args:
+            attempt: which time the run is run.
             sessions: S3 is AWS's stand-in, too, and jobs act by the sessions of their roles.
         """
         self.runs += 1
@@ -101,6 +102,7 @@ class World:
             environment=environment,
             tokens=f"{self.issuer.address}/token",
             request_token=REQUEST_TOKEN,
+            attempt=attempt,
         )
 
     def objects(self):

@@ -62,7 +62,7 @@ def overwritten(world, before):
     return run, world.writers(), list(world.issuer.asked)
 
 
-def publish_again(world, overwritten, *, change=None, spoil=None, **outputs):
+def publish_again(world, overwritten, *, change=None, spoil=None, attempt=1, **outputs):
     """Run the jobs from publish on, with the artifacts and outputs of the run before."""
     run = overwritten[0]
     store = world.folder / "changed"
@@ -74,7 +74,8 @@ def publish_again(world, overwritten, *, change=None, spoil=None, **outputs):
     for name, over in outputs.items():
         handed[name] = {**handed[name], **over}
     world.proxy.reset()
-    return world.runner().run(FLOW, inputs=FORM, keep={"publish"}, outputs=handed, store=store, change=change)
+    runner = world.runner(attempt=attempt)
+    return runner.run(FLOW, inputs=FORM, keep={"publish"}, outputs=handed, store=store, change=change)
 
 
 def flip(path):
@@ -226,3 +227,18 @@ def test_a_snapshot_that_was_changed_after_it_was_fetched_is_not_asked(world, ov
     run = world.runner().run(FLOW, inputs=FORM, keep={"answer"}, outputs=done(run), store=store)
     assert exit_codes(run, "answer") == [7]
     assert run.outputs("answer")["files"] in ("", "{}")
+
+
+def test_jobs_that_are_run_again_publish_nothing_twice_and_ask_for_the_build_that_failed(world, overwritten):
+    """Jenkins was mended since."""
+    there, pulls = world.objects(), len(world.github.pulls)
+    run = publish_again(world, overwritten, attempt=2)
+    assert {name: result for name, result in run.results().items() if name.startswith("publish/")} == {
+        f"publish/{name}": "success" for name in ("publish", "notify", "record", "propose")
+    }, run.log[-4000:]
+    assert world.objects() == there
+    assert world.jenkins.started == 2
+    assert len(world.github.pulls) == pulls, "the same pull request, renewed"
+    ledger = world.github.git.files(world.github.pulls[-1]["head"]["ref"])["supported_models.json"].decode()
+    assert "SUCCESS" in ledger
+    assert "FAILURE" not in ledger
