@@ -51,7 +51,7 @@ for each in (Loader, Dumper):
         first: [(tag, pattern) for tag, pattern in known if tag != "tag:yaml.org,2002:bool"]
         for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
-    each.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"true|false", re.IGNORECASE), list("tTfF"))
+    each.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|false)$", re.IGNORECASE), list("tTfF"))
 
 
 def load(path):
