@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from pathlib import Path
 
@@ -30,6 +31,8 @@ RUNS_MODEL_CODE = ("answer", "trace", "validate", "node")
 @pytest.fixture(scope="module")
 def node_here(request):
     """Return whether the real node can run; it is started first, so that the job finds it."""
+    if os.environ.get("RELEASE_TOOL_NODE_MISSING"):
+        return False
     try:
         return bool(request.getfixturevalue("node"))
     except pytest.skip.Exception:
