@@ -16,7 +16,7 @@ from release_tool.core.escape import one_line
 from release_tool.errors import IntegrityError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
 _ID = r"[a-z0-9_-]+"
 _CERTIFIED = (rf"proof-[a-z]+-{_ID}\.json", rf"certificate-{_ID}\.json")
@@ -38,6 +38,24 @@ MAKES: Mapping[str, tuple[re.Pattern[str], ...]] = {
 }
 """Command → what it writes into the work folder. ``node`` is a later ``validate``, which may certify once more."""
 
+OUTPUTS = (
+    ("plan", "files", "plan"),
+    ("check", "files", "check"),
+    ("fetch", "files", "fetch"),
+    ("answer", "files", "answer"),
+    ("trace-torch-script", "files", "trace"),
+    ("trace-onnx", "files", "trace"),
+    ("trace", "files", "trace"),
+    ("trace-torch-script", "proofs", "validate"),
+    ("trace-onnx", "proofs", "validate"),
+    ("node", "files", "node"),
+    ("review", "files", "review"),
+    ("publish", "files", "publish"),
+    ("notify", "files", "notify"),
+)
+"""Job of the workflows, its output, and what made the files that it names; in the order in which they are made."""
+JOBS = frozenset({*(job for job, _, _ in OUTPUTS), "approval", "second-approval", "record"})
+
 SHA256 = re.compile(r"[0-9a-f]{64}")
 HINT = "Run the whole workflow again; look into the job that made the file, if this repeats."
 
@@ -52,44 +70,69 @@ def files_text(files: Mapping[str, str]) -> str:
     return json.dumps(dict(sorted(files.items())), separators=(",", ":"))
 
 
-def expected(outputs: Iterable[str]) -> dict[str, str]:
-    """Return path → sha256 of every file that the jobs before have made.
+def expected(*needs: str) -> dict[str, tuple[str, str]]:
+    """Return path → (sha256, maker) of every file that the jobs before have made.
 
     Args:
-        outputs: ``maker:`` and the output of its job, in the order of the jobs; nothing behind the colon where the
-            job did not run. A later maker may replace what it makes itself.
+        needs: what GitHub's ``toJSON(needs)`` says of the jobs before: id → result and outputs. More than one where a
+            workflow was called by another. Nothing in an output can pass for that of another job: it is JSON in JSON.
 
     Raises:
-        IntegrityError: an output is none, names what its maker does not make, or contradicts one of the same maker.
+        IntegrityError: a job is unknown, an output is none, names what its maker does not make, or contradicts one of
+            the same maker.
     """
-    found: dict[str, str] = {}
+    outputs: dict[tuple[str, str], str] = {}
+    for text in needs:
+        for job, found in _jobs(text).items():
+            for name, value in found.items():
+                if outputs.setdefault((job, name), value) != value:
+                    raise _broken(f"{job} is given twice, with different outputs")
+    made: dict[str, tuple[str, str]] = {}
     said: dict[tuple[str, str], str] = {}
-    for output in outputs:
-        maker, _, text = output.partition(":")
-        if maker not in MAKES:
-            raise _broken(f"{one_line(maker)[:40]!r} is no maker of files")
-        for path, sha256 in _files(maker, text).items():
+    for job, name, maker in OUTPUTS:
+        for path, sha256 in _files(job, outputs.get((job, name), "")).items():
             if said.setdefault((maker, path), sha256) != sha256:
                 raise _broken(f"two jobs that {maker} disagree about {path}")
-            if found.get(path) == sha256:
+            if path in made and made[path][0] == sha256:
                 continue
             if not makes(maker, path):
                 raise _broken(f"a job that can only {maker} names {one_line(path)[:120]}")
-            found[path] = sha256
+            made[path] = (sha256, maker)
+    return made
+
+
+def _jobs(text: str) -> dict[str, dict[str, str]]:
+    """Return job → its outputs; of one that was skipped there are none."""
+    try:
+        jobs = parse_text(text)
+    except DocumentFault as fault:
+        raise _broken(f"what is said of the jobs is {fault}") from fault
+    if jobs is None:  # a job that needs none
+        return {}
+    if not isinstance(jobs, dict):
+        raise _broken("what is said of the jobs is no map")
+    found: dict[str, dict[str, str]] = {}
+    for job, about in jobs.items():
+        outputs = about.get("outputs", {}) if isinstance(about, dict) else None
+        if job not in JOBS:
+            raise _broken(f"{one_line(job)[:40]!r} is no job of a release")
+        if not isinstance(outputs, dict) or not all(isinstance(value, str) for value in outputs.values()):
+            raise _broken(f"{job} has something else than outputs")
+        found[job] = outputs
     return found
 
 
-def _files(maker: str, text: str) -> dict[str, str]:
+def _files(job: str, text: str) -> dict[str, str]:
     if not text:
         return {}
     try:
         files = parse_text(text)
     except DocumentFault as fault:
-        raise _broken(f"the output of {maker} is {fault}") from fault
+        raise _broken(f"the output of {job} is {fault}") from fault
     if not isinstance(files, dict) or not all(
         isinstance(sha256, str) and SHA256.fullmatch(sha256) for sha256 in files.values()
     ):
-        raise _broken(f"the output of {maker} is no map of path to sha256")
+        raise _broken(f"the output of {job} is no map of path to sha256")
     return files
 
 

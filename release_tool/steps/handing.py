@@ -36,10 +36,11 @@ def hand_over(context: Context, command: str) -> None:
 
 
 def files_in(work: WorkFolder) -> tuple[str, ...]:
-    """Return every file of a work folder, POSIX and relative, without what locks it; links are not followed."""
+    """Return every file of a work folder, POSIX and relative; links are not followed, one to a folder is a file."""
     found = []
-    for folder, _, names in os.walk(work.folder):
-        for name in names:
+    for folder, folders, names in os.walk(work.folder):
+        links = [name for name in folders if os.path.islink(os.path.join(folder, name))]  # noqa: PTH114, PTH118 - as below
+        for name in [*names, *links]:
             path = os.path.relpath(os.path.join(folder, name), work.folder)  # noqa: PTH118 - as os.walk gives it
             found.append(path.replace(os.sep, "/"))
     return tuple(sorted(found))

@@ -7,10 +7,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from release_tool.core.handover import MAKES
 from release_tool.steps import emit
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from release_tool.cli import Context
+    from release_tool.documents import WorkFolder
 
 HELP = """Hold what other jobs handed on against what they said.
 
@@ -20,9 +24,11 @@ named by source.json, and looked at by the commands that use them.
 
 \b
 Examples:
-  release-tool verify --made plan:"$PLAN" --made fetch:"$SOURCE"
-  release-tool verify --documents --made plan:"$PLAN" --made trace:"$ARCHIVES"
+  release-tool verify --needs "$NEEDS"                 # GitHub's toJSON(needs)
+  release-tool verify --needs "$NEEDS" --from review --from publish
 """
+MAY_LACK = {"archives": "archives/", "notice": "notice.json"}
+"""What a job may go without → how its files' paths begin."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,44 +40,75 @@ class Verified:
 
 
 @click.command(help=HELP, short_help="Hold what other jobs handed on against what they said.")
-@click.option("--made", multiple=True, required=True, metavar="MAKER:JSON", help="Output of a job, in their order.")
-@click.option("--documents", is_flag=True, help="The archives stay away: this job does not need them.")
+@click.option("--needs", required=True, metavar="JSON", help="GitHub's toJSON(needs) of this job.")
+@click.option("--before", metavar="JSON", help="The same of the job that called this workflow.")
+@click.option(
+    "--from",
+    "makers",
+    multiple=True,
+    type=click.Choice(sorted(MAKES)),
+    help="Only what this command made is here; repeatable.  [default: everything]",
+)
+@click.option("--lacks", multiple=True, type=click.Choice(sorted(MAY_LACK)), help="These may stay away; repeatable.")
+@click.option("--snapshot", is_flag=True, help="The snapshot is here, too.")
 @click.pass_obj
-def command(context: Context, made: tuple[str, ...], *, documents: bool) -> None:
+def command(
+    context: Context, needs: str, before: str | None, makers: tuple[str, ...], lacks: tuple[str, ...], *, snapshot: bool
+) -> None:
     """Verify the work folder."""
-    found = run_verify(context, made, documents=documents)
+    said = (needs,) if before is None else (before, needs)
+    found = run_verify(context, said, makers=makers or MAKES, lacks=lacks, snapshot=snapshot)
     emit(context, f"{len(found.files)} files are what the jobs before have made.", found)
 
 
-def run_verify(context: Context, made: tuple[str, ...], *, documents: bool = False) -> Verified:
+def run_verify(
+    context: Context,
+    needs: tuple[str, ...],
+    *,
+    makers: Collection[str] = MAKES,
+    lacks: Collection[str] = (),
+    snapshot: bool = False,
+) -> Verified:
     """Hold the files of the work folder against the outputs of jobs.
 
     Args:
         context: of the command.
-        made: as ``core.handover.expected`` takes them.
-        documents: archives need not be there.
+        needs: as ``core.handover.expected`` takes them.
+        makers: whose files are here.
+        lacks: names of ``MAY_LACK`` that need not be there. A notice that no job gave out is removed: it is that of an
+            earlier attempt, and says nothing of this one.
+        snapshot: whether the snapshot lies in the work folder.
 
     Raises:
         IntegrityError: a file is missing, changed, or was made by nobody; an output is not to be trusted.
     """
     from release_tool.core.handover import HINT, expected
-    from release_tool.core.source import SourceSnapshot
     from release_tool.documents import WorkFolder
     from release_tool.errors import IntegrityError
-    from release_tool.steps.handing import files_in
 
     work = WorkFolder(context.work)
-    wanted = expected(made)
-    there = {path for path in files_in(work) if not path.startswith(f"{SourceSnapshot.FOLDER}/")}
-    problems = [f"{path} was made by no job" for path in sorted(there - set(wanted))]
+    wanted = {path: sha256 for path, (sha256, maker) in expected(*needs).items() if maker in makers}
+    there = _files_in(work, snapshot=snapshot)
+    stale = {path for name in lacks for path in there - set(wanted) if path == MAY_LACK[name]}
+    for path in sorted(stale):
+        work.path(path).unlink()
+        context.console.warning(f"{path} is of an attempt that nobody answers for, and is removed.")
+    free = tuple(MAY_LACK[name] for name in lacks)
+    problems = [f"{path} was made by no job" for path in sorted(there - stale - set(wanted))]
     for path, sha256 in sorted(wanted.items()):
-        if path not in there and documents and path.startswith("archives/"):
-            continue
         if path not in there:
-            problems.append(f"{path} is gone")
+            problems += [] if path.startswith(free) else [f"{path} is gone"]
         elif work.path(path).is_symlink() or work.sha256(path) != sha256:
             problems.append(f"{path} is not what its job made")
     if problems:
         lines = "\n".join(f"  - {problem}" for problem in problems[:20])
         raise IntegrityError(f"The work folder is not what the jobs handed on:\n{lines}", hint=HINT)
     return Verified(files={path: sha256 for path, sha256 in wanted.items() if path in there})
+
+
+def _files_in(work: WorkFolder, *, snapshot: bool) -> set[str]:
+    from release_tool.core.source import SourceSnapshot
+    from release_tool.steps.handing import files_in
+
+    files = set(files_in(work))
+    return {path for path in files if not (snapshot and path.startswith(f"{SourceSnapshot.FOLDER}/"))}

@@ -9,6 +9,7 @@ import pytest
 from model_files import Files, dense
 
 from release_tool.cli import run
+from release_tool.core.handover import files_text
 from release_tool.documents import file_sha256
 
 
@@ -40,21 +41,29 @@ def outputs(path) -> dict[str, str]:
     return found
 
 
-def verify(work, *made):
-    return run(["--work", str(work), "verify", *(word for text in made for word in ("--made", text))])
+def verify(work, *options, **jobs):
+    return run(["--work", str(work), "verify", "--needs", said(**jobs), *options])
+
+
+def said(**jobs) -> str:
+    """Return what GitHub says of jobs: name → the files that it gave out, as a text."""
+    outputs = {name.replace("_", "-"): {"outputs": {"files": text}} for name, text in jobs.items()}
+    return json.dumps(outputs, indent=2)
 
 
 def named(work, *names) -> str:
-    return json.dumps({name: file_sha256(work / name) for name in names}, separators=(",", ":"))
+    return files_text({name: file_sha256(work / name) for name in names})
 
 
 def test_what_a_job_made_is_what_the_next_one_finds(work, capsys):
-    assert verify(work, "plan:" + named(work, "plan.json"), "trace:") == 0
+    assert verify(work, plan=named(work, "plan.json"), trace_onnx="") == 0
     assert "1 files are" in capsys.readouterr().out
 
 
-def test_the_environment_names_the_jobs_one_a_line(work, monkeypatch):
-    monkeypatch.setenv("RELEASE_TOOL_VERIFY_MADE", f"plan:{named(work, 'plan.json')}\ncheck:\ntrace:\n")
+def test_the_environment_says_what_the_jobs_gave_out(work, monkeypatch):
+    (work / "source.json").write_text("{}")
+    monkeypatch.setenv("RELEASE_TOOL_VERIFY_BEFORE", said(plan=named(work, "plan.json")))
+    monkeypatch.setenv("RELEASE_TOOL_VERIFY_NEEDS", said(fetch=named(work, "source.json")))
     assert run(["--work", str(work), "verify"]) == 0
 
 
@@ -64,33 +73,66 @@ def test_the_environment_names_the_jobs_one_a_line(work, monkeypatch):
         (lambda work: (work / "plan.json").write_text("{}"), "plan.json is not what its job made"),
         (lambda work: (work / "plan.json").unlink(), "plan.json is gone"),
         (lambda work: (work / "receipt.json").write_text("{}"), "receipt.json was made by no job"),
+        (lambda work: (work / "notice.json").write_text("{}"), "notice.json was made by no job"),
         (lambda work: (work / "location.json").write_text("{}"), "location.json was made by no job"),
         (lambda work: (work / ".hidden").write_text("{}"), ".hidden was made by no job"),
+        (lambda work: (work / "snapshot").symlink_to("/etc"), "snapshot was made by no job"),
     ],
 )
 def test_anything_else_ends_the_job(work, change, words, capsys):
-    made = "plan:" + named(work, "plan.json")
+    made = named(work, "plan.json")
     change(work)
-    assert verify(work, made) == 7
+    assert verify(work, plan=made) == 7
     assert words in capsys.readouterr().err
 
 
-def test_archives_may_stay_away_where_only_documents_are_needed(work, capsys):
-    made = ["plan:" + named(work, "plan.json"), 'trace:{"archives/a.zip":"' + "0" * 64 + '"}']
-    assert verify(work, *made) == 7
+def test_the_snapshot_is_where_it_is_wanted_and_nowhere_else(work, capsys):
+    (work / "snapshot").mkdir()
+    (work / "snapshot" / "config.json").write_text("{}")
+    made = named(work, "plan.json")
+    assert verify(work, plan=made) == 7
+    assert "snapshot/config.json was made by no job" in capsys.readouterr().err
+    assert verify(work, "--snapshot", plan=made) == 0
+
+
+def test_a_job_that_took_only_some_artifacts_says_of_whom(work, capsys):
+    jobs = {"plan": named(work, "plan.json"), "fetch": files_text({"source.json": "0" * 64})}
+    assert verify(work, **jobs) == 7
+    assert verify(work, "--from", "plan", **jobs) == 0
+    assert verify(work, "--from", "fetch", **jobs) == 7
+    assert "plan.json was made by no job" in capsys.readouterr().err
+
+
+def test_archives_may_stay_away_where_they_are_not_needed(work, capsys):
+    jobs = {"plan": named(work, "plan.json"), "trace_onnx": files_text({"archives/a.zip": "0" * 64})}
+    assert verify(work, **jobs) == 7
     assert "archives/a.zip is gone" in capsys.readouterr().err
-    arguments = [word for text in made for word in ("--made", text)]
-    assert run(["--work", str(work), "verify", "--documents", *arguments]) == 0
+    assert verify(work, "--lacks", "archives", **jobs) == 0
     (work / "archives").mkdir()
     (work / "archives" / "a.zip").write_bytes(b"another")
-    assert run(["--work", str(work), "verify", "--documents", *arguments]) == 7
+    assert verify(work, "--lacks", "archives", **jobs) == 7
+    (work / "archives" / "a.zip").rename(work / "archives" / "b.zip")
+    assert verify(work, "--lacks", "archives", **jobs) == 7
+
+
+def test_a_notice_of_an_earlier_attempt_is_removed_and_not_believed(work, capsys):
+    made = named(work, "plan.json")
+    (work / "notice.json").write_text("{}")
+    assert verify(work, "--lacks", "notice", plan=made, notify="") == 0
+    assert "notice.json is of an attempt that nobody answers for" in capsys.readouterr().err
+    assert not (work / "notice.json").exists()
+    # One that its job gave out and could not upload is not there; another one in its place is refused.
+    gone = files_text({"notice.json": "0" * 64})
+    assert verify(work, "--lacks", "notice", plan=made, notify=gone) == 0
+    (work / "notice.json").write_text("{}")
+    assert verify(work, "--lacks", "notice", plan=made, notify=gone) == 7
 
 
 def test_a_link_to_the_right_bytes_is_not_what_was_made(work, tmp_path, capsys):
-    made = "plan:" + named(work, "plan.json")
+    made = named(work, "plan.json")
     (work / "plan.json").rename(tmp_path / "elsewhere")
     (work / "plan.json").symlink_to(tmp_path / "elsewhere")
-    assert verify(work, made) == 7
+    assert verify(work, plan=made) == 7
     assert "plan.json is not what its job made" in capsys.readouterr().err
 
 
@@ -112,7 +154,7 @@ def test_a_step_says_what_it_made_and_where_it_goes(planned, tmp_path, monkeypat
     assert plan["to"] == "s3://models-staging"
     # A command that makes nothing says nothing, and a failed one hands on what is there.
     (tmp_path / "output").write_text("")
-    assert run(["--work", str(work), "verify", "--made", "plan:"]) == 7
+    assert run(["--work", str(work), "verify", "--needs", "{}"]) == 7
     assert (tmp_path / "output").read_text() == ""
     assert run(["--work", str(work), "review"]) == 2
     assert outputs(tmp_path / "output") == {"files": "{}"}

@@ -14,7 +14,7 @@ from workflows_reading import RELEASING, ROOT, WORKFLOWS, jobs, read
 
 from release_tool.cli import cli
 from release_tool.core.environments import TRAITS, Purpose, environment_name
-from release_tool.core.handover import MAKES
+from release_tool.core.handover import JOBS, MAKES, OUTPUTS
 from release_tool.core.inputs import CHOSEN, DETECT, NAMES
 from release_tool.core.kinds import Activation, Format, Framework, ModelKind, PoolingMode
 from release_tool.core.settings import SETTINGS_FILE, parse_settings
@@ -25,7 +25,7 @@ USES_MODEL = {"release-model.yml:answer", "trace.yml:trace", "trace.yml:validate
 """Jobs in which a model's code, or what it made, is run."""
 RIGHTS = {
     "release-model.yml:plan": ("contents: read", "actions: read"),
-    "release-model.yml:check": ("contents: read", "id-token: write"),
+    "release-model.yml:check": ("contents: read", "actions: read", "id-token: write"),
     "release-model.yml:fetch": ("contents: read", "actions: read"),
     "release-model.yml:answer": ("contents: read",),
     "release-model.yml:trace-torch-script": ("contents: read",),
@@ -232,22 +232,41 @@ def test_what_was_downloaded_is_verified_before_anything_else_is_run(job):
 
 
 @releasing
-def test_verify_is_given_the_output_of_every_job_whose_files_are_there(job):
-    """Each line names a maker and the output of a job of its own, in ``needs`` or among the workflow's inputs."""
+def test_verify_is_told_of_every_job_before_and_by_nobody_else(job):
+    """As one JSON of GitHub's: an output of a job can hold any text, and no text of it may pass for another job's."""
+    called = "workflow_call" in read(job.file)["on"]
     for step in job.runs():
-        if not step["run"].startswith("release-tool verify"):
-            continue
-        for line in step["env"]["RELEASE_TOOL_VERIFY_MADE"].split("\n"):
-            if line in ("", "${{ inputs.made }}"):
-                continue
-            maker, _, value = line.partition(":")
-            assert maker in MAKES
-            found = re.fullmatch(r"\$\{\{ (?:needs\.([\w-]+)\.outputs\.(files|proofs)|inputs\.(\w+)) \}\}", value)
-            assert found, line
-            if found[1]:
-                assert found[1] in job.needs
-            else:
-                assert found[3] in read(job.file)["on"]["workflow_call"]["inputs"]
+        if step["run"].startswith("release-tool verify"):
+            wanted = {"RELEASE_TOOL_VERIFY_NEEDS": "${{ toJSON(needs) }}"}
+            if called:
+                wanted["RELEASE_TOOL_VERIFY_BEFORE"] = "${{ inputs.before }}"
+            assert step["env"] == wanted
+
+
+@pytest.mark.parametrize("job", [job for job in jobs(*RELEASING) if "uses" in job.data], ids=lambda job: job.name)
+def test_a_called_workflow_is_told_of_the_jobs_before_it(job):
+    assert job.data["with"]["before"] == "${{ toJSON(needs) }}"
+
+
+@releasing
+def test_every_job_whose_files_are_needed_is_a_job_that_verify_knows(job):
+    assert set(job.needs) <= JOBS
+    for id_, output, _ in OUTPUTS:
+        if job.id == id_ and "uses" not in job.data:
+            assert output in job.data["outputs"]
+
+
+def test_a_gate_opens_for_a_release_that_was_proven_and_reviewed():
+    """Said openly: a job that ran out of time counts as cancelled, not as failed."""
+    conditions = {job.name: job.data.get("if", "") for job in jobs()}
+    assert "needs.node.result == 'success'" in conditions["release-model.yml:review"]
+    assert "needs.review.result == 'success'" in conditions["release-model.yml:approval"]
+    assert "needs.review.outputs.digest != ''" in conditions["release-model.yml:approval"]
+    assert "needs.approval.result == 'success'" in conditions["release-model.yml:second-approval"]
+    for gate in ("approval", "second-approval"):
+        assert f"needs.{gate}.result == 'success'" in conditions["release-model.yml:publish"]
+    for name in ("notify", "record"):
+        assert "needs.publish.result == 'success'" in conditions[f"publish.yml:{name}"]
 
 
 @releasing
