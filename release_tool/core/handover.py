@@ -113,7 +113,8 @@ def _jobs(text: str) -> dict[str, dict[str, str]]:
         raise _broken("what is said of the jobs is no map")
     found: dict[str, dict[str, str]] = {}
     for job, about in jobs.items():
-        outputs = about.get("outputs", {}) if isinstance(about, dict) else None
+        outputs = about.get("outputs") if isinstance(about, dict) else ""
+        outputs = {} if outputs is None else outputs
         if job not in JOBS:
             raise _broken(f"{one_line(job)[:40]!r} is no job of a release")
         if not isinstance(outputs, dict) or not all(isinstance(value, str) for value in outputs.values()):
