@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 NOTICE_NAME = "notice.json"
 LISTING_NOTICE = "listing-notice.json"
 DEFAULT_JOB = "ml-models-release"
+JOB_NAME = re.compile(r"[A-Za-z0-9_][\w .-]{0,99}(?:/[A-Za-z0-9_][\w .-]{0,99}){0,9}")
+"""A job's full name, the folders that it lies in before it."""
 
 BASE_PATH = "BASE_DOWNLOAD_PATH"
 VERSION = "VERSION"

@@ -1,4 +1,4 @@
-"""Settings of a repository, ``release-tool.toml``: the targets that a release may be sent to.
+"""Settings of a repository, ``release-tool.toml``: the targets that a release may be sent to, and who serves them.
 
 .. code-block:: toml
 
@@ -9,7 +9,13 @@
     to = "s3://models/staging"
     serves = false
 
-A form offers the names of the targets; a test holds the two together.
+    [jenkins]
+    server = "https://ci.example.org"
+    job = "ml-models-release"
+    secret = "releases/jenkins"
+
+A form offers the names of the targets; a test holds the two together. Where credentials are sent stands in a file that
+is reviewed, and in no variable of GitHub's, which more people may set.
 """
 
 from __future__ import annotations
@@ -19,12 +25,16 @@ import tomllib
 from dataclasses import dataclass
 from typing import Any
 
+from release_tool.core.notice import DEFAULT_JOB, JOB_NAME
 from release_tool.core.request import closest
+from release_tool.core.server_address import address_problem, is_in_clear
 from release_tool.errors import UsageError
 
 SETTINGS_FILE = "release-tool.toml"
 TARGET_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?")
 """Part of the names of GitHub's environments and of the roles behind them."""
+SECRET_NAME = re.compile(r"[A-Za-z0-9/_+=.@-]{1,512}")
+"""What Secrets Manager takes for one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,11 +49,24 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Jenkins:
+    """Who serves what was released."""
+
+    server: str
+    """Address without a final slash: https, or http where it stays on this machine."""
+    job: str = DEFAULT_JOB
+    secret: str | None = None
+    """Name of the secret in Secrets Manager; null where the credentials come from the environment."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Everything that the file says."""
 
     targets: tuple[Target, ...] = ()
     """Sorted by name."""
+    jenkins: Jenkins | None = None
+    """Null where nobody is told of a release."""
 
     def target(self, name: str) -> Target | None:
         """Return the target of a name; null where there is none."""
@@ -67,11 +90,14 @@ def parse_settings(data: bytes | None) -> Settings:
         found = tomllib.loads(data.decode())
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise _wrong(f"is no TOML: {error}") from error
-    _known(found, ("targets",), "")
+    _known(found, ("targets", "jenkins"), "")
     targets = found.get("targets", {})
     if not isinstance(targets, dict):
         raise _wrong("has something else than tables under targets")
-    return Settings(targets=tuple(_target(name, targets[name]) for name in sorted(targets)))
+    return Settings(
+        targets=tuple(_target(name, targets[name]) for name in sorted(targets)),
+        jenkins=_jenkins(found["jenkins"]) if "jenkins" in found else None,
+    )
 
 
 def _target(name: str, found: Any) -> Target:
@@ -88,6 +114,25 @@ def _target(name: str, found: Any) -> Target:
     if not isinstance(serves, bool):
         raise _wrong(f"has neither true nor false at {where}.serves")
     return Target(name=name, to=to.rstrip("/"), serves=serves)
+
+
+def _jenkins(found: Any) -> Jenkins:
+    if not isinstance(found, dict):
+        raise _wrong("has no table at jenkins")
+    _known(found, ("server", "job", "secret"), "jenkins.")
+    server, job, secret = found.get("server"), found.get("job", DEFAULT_JOB), found.get("secret")
+    if not isinstance(server, str):
+        raise _wrong("has no address of Jenkins at jenkins.server, such as https://ci.example.org")
+    problem = address_problem(server)
+    if problem:
+        raise _wrong(f"has no address of Jenkins at jenkins.server: {problem}")
+    if is_in_clear(server):
+        raise _wrong("would send credentials in the clear: jenkins.server must be https://")
+    if not isinstance(job, str) or not JOB_NAME.fullmatch(job):
+        raise _wrong(f"has no full name of a job at jenkins.job, such as {DEFAULT_JOB} or folder/job")
+    if secret is not None and not (isinstance(secret, str) and SECRET_NAME.fullmatch(secret)):
+        raise _wrong("has no name of a secret of Secrets Manager at jenkins.secret, such as releases/jenkins")
+    return Jenkins(server=server.rstrip("/"), job=job, secret=secret)
 
 
 def _known(found: dict[str, Any], names: tuple[str, ...], where: str) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
+from release_tool.core.server_address import address_problem
 from release_tool.errors import Fault, RequestError
 
 
@@ -13,17 +14,11 @@ def check_server(address: str) -> str:
     Raises:
         RequestError: it is none, or it holds more than a place; it is not repeated then, it may hold a credential.
     """
-    hint = "such as https://ci.example.org or https://example.org/jenkins"
-    try:
-        parts = urlsplit(address)
-        parts.port  # noqa: B018 - raises for what is no port
-    except ValueError:
-        raise RequestError((Fault("--server", "it is no address", hint),)) from None
-    if parts.username or parts.password or parts.query or parts.fragment or "@" in address:
-        problem = "it holds more than a place; credentials belong into the environment"
-        raise RequestError((Fault("--server", problem, hint),))
-    if parts.scheme not in {"http", "https"} or not parts.hostname or any(char.isspace() for char in address):
-        raise RequestError((Fault("--server", "it is neither http:// nor https:// and a host", hint),))
+    problem = address_problem(address)
+    if problem:
+        raise RequestError(
+            (Fault("--server", problem, "such as https://ci.example.org or https://example.org/jenkins"),)
+        )
     return address.rstrip("/")
 
 

@@ -166,10 +166,9 @@ def ask_jenkins(
 
 
 def _warn_of_clear_text(context: Context, server: str) -> None:
-    from urllib.parse import urlsplit
+    from release_tool.core.server_address import is_in_clear
 
-    parts = urlsplit(server)
-    if parts.scheme == "http" and parts.hostname not in {"localhost", "127.0.0.1", "::1"}:
+    if is_in_clear(server):
         context.console.warning("The token travels unencrypted: --server is no https:// address.")
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from release_tool.core.environments import Purpose, environment_name
 from release_tool.core.handover import MAKES, files_text, makes
 from release_tool.core.kinds import Format
-from release_tool.steps.settings import find_target
+from release_tool.steps.settings import read_settings, target_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -65,12 +65,14 @@ def _of_plan(repo: Path, plan: ReleasePlan) -> Mapping[str, str]:
     }
     target = plan.request.upload_target
     if target is None:
-        return artifacts
-    serves = find_target(repo, target, "--upload-target").serves
+        return {**artifacts, "jenkins": "false"}
+    settings = read_settings(repo)
+    serves = target_of(settings, target, "--upload-target").serves
     purpose = Purpose.OVERWRITE if plan.request.overwrite else Purpose.PUBLISH
     return {
         **artifacts,
         "target": target,
         "serves": "true" if serves else "false",
+        "jenkins": "true" if serves and settings.jenkins else "false",
         "publish_environment": environment_name(purpose, target),
     }

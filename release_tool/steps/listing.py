@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from release_tool.core.settings import SETTINGS_FILE
 from release_tool.steps import emit
 from release_tool.steps.jenkins_options import jenkins_options, optional_options_of
 
@@ -41,12 +42,13 @@ Examples:
 PUBLISH = """Write both listings into a bucket, and let Jenkins serve them.
 
 Each replaces exactly the one that was read there. Exit code 9 where the bucket's lists a version that would be lost
-and that is neither yanked nor excluded. With --server the release job then serves them, with the credentials that
-notify has: once each time they were written, kept in listing-notice.json of the work folder (exit code 10: it failed).
+and that is neither yanked nor excluded. Of a target that serves, and with --server, the release job then serves them,
+with the credentials that notify has: once each time they were written, kept in listing-notice.json of the work folder
+(exit code 10: it failed).
 
 \b
 Examples:
-  release-tool listing publish --to s3://models/production --dry-run
+  release-tool listing publish --to production --dry-run
   release-tool listing publish --to s3://models/production --server https://ci.example.org
 """
 SHOW = """Show what can be had, by the listings of the repository.
@@ -230,16 +232,17 @@ def _refuse_loss(made: Rebuilt) -> None:
 
 @command.command("publish", help=PUBLISH, short_help="Write both listings into a bucket, and let Jenkins serve them.")
 @to_option
-@jenkins_options(required=False)
+@jenkins_options(which=f"that of {SETTINGS_FILE} where --to is a target that serves, else nobody is told")
 @click.option("--dry-run", is_flag=True, help="Say what would be written and sent.")
 @click.pass_context
 def publish_command(ctx: click.Context, /, to: str, *, dry_run: bool, **asked: Any) -> None:
     """Write both listings into a bucket."""
     from release_tool.services.buckets import open_bucket
     from release_tool.steps.listing_asking import run_publish, text_of
-    from release_tool.steps.settings import address_of
+    from release_tool.steps.settings import address_of, is_served, read_settings
 
     context: Context = ctx.obj
-    options = optional_options_of(ctx, asked)
+    settings = read_settings(context.repo)
+    options = optional_options_of(ctx, asked, settings.jenkins, unasked=is_served(settings, to))
     done = run_publish(context, open_bucket(address_of(context.repo, to)), options, dry_run=dry_run)
     emit(context, text_of(done, dry_run=dry_run), done)

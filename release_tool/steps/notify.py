@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from release_tool.core.notice import DIGEST, NOTICE_NAME, BuildNotice
+from release_tool.core.settings import SETTINGS_FILE
 from release_tool.steps import emit
 from release_tool.steps.building import Planned, ask_jenkins, connect, line_of, planned_requests, planned_text
 from release_tool.steps.jenkins_options import jenkins_options, options_of
@@ -24,6 +25,7 @@ HELP = """Ask Jenkins to serve what was published.
 
 Starts the release job once for each folder that was published and waits for its result (exit code 10: it failed). Run
 again, it goes on with the build that it started: by the queue item in notice.json, or by its parameters and its time.
+Which Jenkins, job and secret stands under [jenkins] in release-tool.toml, unless options say otherwise.
 
 \b
 The credentials come from the environment:
@@ -33,21 +35,22 @@ or from AWS Secrets Manager: a JSON object with user, token and webhook_token.
 
 \b
 Examples:
-  release-tool notify --server https://ci.example.org
+  release-tool notify
   release-tool notify --server https://ci.example.org --way webhook --secret releases/jenkins
   release-tool notify --server https://ci.example.org --dry-run
 """
 
 
 @click.command(help=HELP, short_help="Ask Jenkins to serve what was published.")
-@jenkins_options(required=True)
+@jenkins_options(which=f"that of {SETTINGS_FILE}")
 @click.option("--dry-run", is_flag=True, help="Print what would be sent, and send nothing.")
 @click.pass_obj
 def command(context: Context, /, *, dry_run: bool, **asked: Any) -> None:
     """Notify Jenkins of the release of the work folder."""
     from release_tool.lock import hold
+    from release_tool.steps.settings import read_settings
 
-    options = options_of(asked)
+    options = options_of(asked, read_settings(context.repo).jenkins)
     if dry_run:
         planned = plan_notice(context, options)
         emit(context, planned_text(planned), planned)

@@ -41,7 +41,15 @@ def find_target(repo: Path, name: str, option: str) -> Target:
         RequestError: there is none of that name.
         UsageError: as ``read_settings``.
     """
-    settings = read_settings(repo)
+    return target_of(read_settings(repo), name, option)
+
+
+def target_of(settings: Settings, name: str, option: str) -> Target:
+    """Return the target of a name.
+
+    Raises:
+        RequestError: there is none of that name.
+    """
     target = settings.target(name)
     if target is None:
         known = closest(name, settings.names) if settings.names else f"{SETTINGS_FILE} names none"
@@ -56,6 +64,14 @@ def address_of(repo: Path, to: str) -> str:
         as ``find_target``
     """
     return to if ":" in to else find_target(repo, to, "--to").to
+
+
+def is_served(settings: Settings, to: str) -> bool:
+    """Tell whether people are served from ``--to``, the name or the address of a target.
+
+    What is no target at all serves nobody, so that what lies there is no business of Jenkins's.
+    """
+    return any(target.serves and to.rstrip("/") in {target.name, target.to} for target in settings.targets)
 
 
 def planned_address(repo: Path, plan: ReleasePlan, to: str | None) -> str | None:

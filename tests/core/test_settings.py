@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from release_tool.core.settings import Settings, Target, parse_settings
+from release_tool.core.settings import Jenkins, Settings, Target, parse_settings
 from release_tool.errors import UsageError
 
 
@@ -26,6 +26,25 @@ def test_targets_are_sorted_and_found_by_name():
     assert found.target("desk") == Target(name="desk", to="file:///srv/x")
 
 
+def test_who_serves_is_named_with_job_and_secret_or_without():
+    assert parse_settings(b"").jenkins is None
+    whole = (
+        b"[jenkins]\nserver = 'https://ci.example.org/jenkins/'\njob = 'models/release'\nsecret = 'releases/jenkins'"
+    )
+    found = Jenkins(server="https://ci.example.org/jenkins", job="models/release", secret="releases/jenkins")
+    assert parse_settings(whole).jenkins == found
+    found = parse_settings(b"[jenkins]\nserver = 'https://ci.example.org'").jenkins
+    assert (found.job, found.secret) == ("ml-models-release", None)
+
+
+@pytest.mark.parametrize("host", ["localhost:8080", "127.0.0.1:8080", "127.8.0.1", "[::1]:8080"])
+def test_credentials_go_unencrypted_to_this_machine_only(host):
+    assert parse_settings(f"[jenkins]\nserver = 'http://{host}'".encode()).jenkins.server == f"http://{host}"
+    for name in (f"{host.partition(':')[0]}.example.org", "10.0.0.1", "localhost.", "[::2]"):
+        with pytest.raises(UsageError, match=r"in the clear|no address"):
+            parse_settings(f"[jenkins]\nserver = 'http://{name}'".encode())
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -39,8 +58,25 @@ def test_targets_are_sorted_and_found_by_name():
         (b"[targets.prod]\nto = 's3://models'\nserves = 'no'", "neither true nor false at targets.prod.serves"),
         (b"[targets.prod]", "no address at targets.prod.to"),
         (b"[targets.prod]\nto = 'https://models'", "no address at targets.prod.to"),
+        (b"jenkins = 'https://ci'", "no table at jenkins"),
+        (b"[jenkins]", "no address of Jenkins at jenkins.server"),
+        (b"[jenkins]\nserver = 1", "no address of Jenkins at jenkins.server"),
+        (b"[jenkins]\nserver = 'ci.example.org'", "neither http:// nor https://"),
+        (b"[jenkins]\nserver = 'https://ci:port'", "it is no address"),
+        (b"[jenkins]\nserver = 'https://me:word@ci'", "more than a place"),
+        (b"[jenkins]\nserver = 'https://ci'\ntoken = 'x'", "one of server, job, secret"),
+        (b"[jenkins]\nserver = 'https://ci'\njob = '../x'", "full name of a job"),
+        (b"[jenkins]\nserver = 'https://ci'\njob = ''", "full name of a job"),
+        (b"[jenkins]\nserver = 'https://ci'\nsecret = ''", "name of a secret"),
+        (b"[jenkins]\nserver = 'https://ci'\nsecret = 'a b'", "name of a secret"),
     ],
 )
 def test_what_the_file_says_wrongly_is_named(text, words):
     with pytest.raises(UsageError, match=words):
         parse_settings(text)
+
+
+def test_a_credential_in_an_address_is_not_repeated():
+    with pytest.raises(UsageError) as caught:
+        parse_settings(b"[jenkins]\nserver = 'https://me:MARKED@ci'")
+    assert "MARKED" not in str(caught.value)

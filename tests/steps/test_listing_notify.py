@@ -149,6 +149,37 @@ def test_without_a_server_only_the_bucket_is_written(place, jenkins, capsys):
         assert publish(place, None) == 0
 
 
+def settle(place, jenkins):
+    targets = [f'[targets.{name}]\nto = "{(place / name).as_uri()}"' for name in ("trial", "served")]
+    lines = [targets[0], "serves = false", targets[1], "[jenkins]", f'server = "{jenkins.address}"', 'job = "stage"']
+    (place / "repo" / "release-tool.toml").write_text("\n".join(lines))
+    jenkins.jobs["stage"] = JobConfig(declared=dict(RELEASE))
+
+
+def publish_to(place, to, *more):
+    return run(["--work", str(place / "work"), "--repo", str(place / "repo"), "listing", "publish", "--to", to, *more])
+
+
+@pytest.mark.parametrize("by", ["name", "address"])
+def test_the_jenkins_of_the_settings_serves_what_lies_at_a_target_that_serves(place, jenkins, by):
+    settle(place, jenkins)
+    assert publish_to(place, "served" if by == "name" else f"{(place / 'served').as_uri()}/") == 0
+    assert {job: len(builds) for job, builds in jenkins.builds.items()} == {"stage": 1}
+
+
+@pytest.mark.parametrize("to", ["trial", "elsewhere"])
+def test_of_what_nobody_is_served_from_jenkins_is_told_only_where_it_is_named(place, jenkins, monkeypatch, to):
+    settle(place, jenkins)
+    name = to if to == "trial" else (place / to).as_uri()
+    monkeypatch.setenv("RELEASE_TOOL_LISTING_PUBLISH_AGAIN", "true")  # as the workflow says it
+    assert publish_to(place, name) == 0
+    assert jenkins.requests == []
+    assert len(list((place / to).rglob("*.json"))) == 2
+    assert publish_to(place, name, "--job", "stage") == 2  # typed, and it means nothing
+    assert publish_to(place, name, "--server", jenkins.address) == 0
+    assert {job: len(builds) for job, builds in jenkins.builds.items()} == {"stage": 1}
+
+
 @pytest.mark.parametrize("typed", [("--again",), ("--no-wait",), ("--job", "other"), ("--timeout", "3")])
 def test_an_option_that_means_nothing_without_a_server_is_refused(place, typed, capsys):
     assert publish(place, None, *typed) == 2

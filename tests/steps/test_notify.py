@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -106,6 +107,17 @@ def receipt_of(work):
     return decode_text(Receipt, (work / "receipt.json").read_text())
 
 
+@contextmanager
+def secrets_manager(monkeypatch, secrets):
+    """Run a Secrets Manager and let boto3 ask it."""
+    values = {"AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s", "AWS_DEFAULT_REGION": "eu-west-1"}
+    monkeypatch.delenv("AWS_PROFILE", raising=False)
+    with SecretsManager(secrets) as manager:
+        for name, value in {**values, "AWS_ENDPOINT_URL_SECRETS_MANAGER": manager.address}.items():
+            monkeypatch.setenv(name, value)
+        yield manager
+
+
 def posts(jenkins):
     return [request for request in jenkins.requests if request.method == "POST"]
 
@@ -188,6 +200,66 @@ def test_a_dry_run_prints_what_would_be_sent_and_sends_nothing(work, jenkins, ca
     assert jenkins.requests == []
     assert not (work / "notice.json").exists()
     assert notify(work, jenkins, "--secret", "none", "--dry-run") == 0
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Which Jenkins
+
+
+def settle(repo, server, *lines):
+    repo.mkdir(exist_ok=True)
+    (repo / "release-tool.toml").write_text("\n".join(["[jenkins]", f'server = "{server}"', *lines]) + "\n")
+    return repo
+
+
+def test_without_a_jenkins_both_ways_to_name_one_are_said(work, tmp_path, capsys):
+    (tmp_path / "repo").mkdir()
+    assert run(["--work", str(work), "--repo", str(tmp_path / "repo"), "notify", "--dry-run"]) == 2
+    err = capsys.readouterr().err
+    assert "No Jenkins is named" in err
+    assert "--server" in err
+    assert "[jenkins] in release-tool.toml" in err
+
+
+def test_the_settings_name_server_job_and_secret(work, jenkins, tmp_path, monkeypatch):
+    jenkins.jobs["models/release"] = JobConfig(declared=dict(RELEASE))
+    repo = settle(tmp_path / "repo", jenkins.address + "/", 'job = "models/release"', 'secret = "ci/jenkins"')
+    secret = json.dumps({"user": USER, "token": TOKEN})
+    monkeypatch.setenv("RELEASE_TOOL_JENKINS_TOKEN", "another")
+    with secrets_manager(monkeypatch, {"ci/jenkins": secret}) as manager:
+        assert run(["--work", str(work), "--repo", str(repo), "notify"]) == 0
+        assert manager.asked == ["ci/jenkins"]
+    assert set(jenkins.builds) == {"models/release"}
+    assert (notice_of(work).server, notice_of(work).job) == (jenkins.address, "models/release")
+
+
+def test_an_option_wins_over_the_settings(work, jenkins, tmp_path, monkeypatch):
+    jenkins.jobs["stage"] = JobConfig(declared=dict(RELEASE))
+    repo = settle(tmp_path / "repo", jenkins.address, 'job = "models/release"', 'secret = "ci/jenkins"')
+    with secrets_manager(monkeypatch, {"mine": json.dumps({"user": USER, "token": TOKEN})}) as manager:
+        command = ["--work", str(work), "--repo", str(repo), "notify", "--job", "stage"]
+        assert run([*command, "--secret", "mine"]) == 0
+        assert manager.asked == ["mine"]
+        (work / "notice.json").unlink()
+        assert run([*command, "--secret", ""]) == 0  # those of the environment
+        assert manager.asked == ["mine"]
+    assert len(jenkins.builds["stage"]) == 1
+
+
+def test_the_secret_of_the_settings_goes_to_no_other_server(work, jenkins, tmp_path, monkeypatch):
+    """Whoever names another server has credentials of his own for it, or none."""
+    repo = settle(tmp_path / "repo", "https://ci.example.org", 'job = "models/release"', 'secret = "ci/jenkins"')
+    for name in ("RELEASE_TOOL_JENKINS_USER", "RELEASE_TOOL_JENKINS_TOKEN", "RELEASE_TOOL_WEBHOOK_TOKEN"):
+        monkeypatch.delenv(name)
+    command = ["--work", str(work), "--repo", str(repo), "notify", "--server", jenkins.address]
+    with secrets_manager(monkeypatch, {"ci/jenkins": json.dumps({"user": USER, "token": TOKEN})}) as manager:
+        assert run(command) == 2
+        assert (manager.asked, jenkins.requests) == ([], [])
+        monkeypatch.setenv("RELEASE_TOOL_JENKINS_USER", USER)
+        monkeypatch.setenv("RELEASE_TOOL_JENKINS_TOKEN", TOKEN)
+        assert run(command) == 0
+        assert manager.asked == []
+    assert len(jenkins.builds[JOB]) == 1
 
 
 def test_what_a_dry_run_prints_is_what_is_sent(work, jenkins, capsys, credentials):
@@ -618,17 +690,8 @@ def test_no_credential_is_in_anything_written_or_said(work, jenkins, capfd, way,
 def test_a_secret_of_secrets_manager_is_used_by_name_and_nowhere_said(work, jenkins, capfd, monkeypatch):
     for name in ("RELEASE_TOOL_JENKINS_USER", "RELEASE_TOOL_JENKINS_TOKEN", "RELEASE_TOOL_WEBHOOK_TOKEN"):
         monkeypatch.delenv(name)
-    for name, value in (
-        ("AWS_ACCESS_KEY_ID", "k"),
-        ("AWS_SECRET_ACCESS_KEY", "s"),
-        ("AWS_DEFAULT_REGION", "eu-west-1"),
-    ):
-        monkeypatch.setenv(name, value)
-    monkeypatch.delenv("AWS_PROFILE", raising=False)
-    with SecretsManager(
-        {"ci/jenkins": json.dumps({"user": USER, "token": TOKEN, "webhook_token": WEBHOOK_TOKEN})}
-    ) as manager:
-        monkeypatch.setenv("AWS_ENDPOINT_URL_SECRETS_MANAGER", manager.address)
+    secret = json.dumps({"user": USER, "token": TOKEN, "webhook_token": WEBHOOK_TOKEN})
+    with secrets_manager(monkeypatch, {"ci/jenkins": secret}):
         for way in Way:
             assert notify(work, jenkins, "--way", way, "--secret", "ci/jenkins", "-vv", "--debug") == 0
     said = capfd.readouterr()

@@ -148,7 +148,7 @@ def test_a_step_says_what_it_made_and_where_it_goes(planned, tmp_path, monkeypat
     found = outputs(tmp_path / "output")
     assert json.loads(found["files"]) == {"plan.json": file_sha256(work / "plan.json")}
     assert (found["target"], found["publish_environment"]) == ("staging", "overwrite-staging")
-    assert found["serves"] == "false"
+    assert (found["serves"], found["jenkins"]) == ("false", "false")
     assert (found["torch_script_artifacts"], found["onnx_artifacts"]) == ("torch_script", "onnx")
     plan = json.loads((work / "plan.json").read_text())
     assert plan["to"] == "s3://models-staging"
@@ -158,6 +158,21 @@ def test_a_step_says_what_it_made_and_where_it_goes(planned, tmp_path, monkeypat
     assert (tmp_path / "output").read_text() == ""
     assert run(["--work", str(work), "review"]) == 2
     assert outputs(tmp_path / "output") == {"files": "{}"}
+
+
+@pytest.mark.parametrize(
+    ("target", "named", "asked"),
+    [("served", True, "true"), ("served", False, "false"), ("trial", True, "false"), (None, True, "false")],
+)
+def test_the_plan_says_whether_jenkins_is_asked(planned, tmp_path, monkeypatch, target, named, asked):
+    settings = '[targets.served]\nto = "s3://models"\n[targets.trial]\nto = "s3://trial"\nserves = false\n'
+    settings += '[jenkins]\nserver = "https://ci.example.org"\n' if named else ""
+    (tmp_path / "release-tool.toml").write_text(settings)
+    monkeypatch.setenv("GITHUB_OUTPUT", str(tmp_path / "output"))
+    command = ["--work", str(tmp_path / "work"), "--repo", str(tmp_path), "plan", str(planned / "tiny")]
+    more = ["--upload-target", target] if target else []
+    assert run([*command, "--version", "1.0.0", *more]) == 0
+    assert outputs(tmp_path / "output")["jenkins"] == asked
 
 
 def test_a_target_that_the_settings_do_not_name_is_a_fault_of_the_request(planned, tmp_path, capsys):
