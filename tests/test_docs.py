@@ -12,7 +12,7 @@ from archive_makers import onnx_model, pack, tokenizer
 from aws.template import load
 
 from release_tool.cli import COMMANDS, cli, run
-from release_tool.core.environments import JENKINS_VARIABLES, REGION_VARIABLE, ROLE_VARIABLE, environments
+from release_tool.core.environments import REGION_VARIABLE, ROLE_VARIABLE, environments
 from release_tool.core.github_branch import BranchRules, branch_findings
 from release_tool.core.github_findings import Seen
 from release_tool.core.verdicts import Basis, Severity
@@ -64,7 +64,7 @@ def test_the_guide_lists_every_environment_with_what_it_is_for_and_its_role(set_
 
 
 def test_the_guide_names_every_variable_that_is_looked_at(set_up):
-    for name in (ROLE_VARIABLE, REGION_VARIABLE, *JENKINS_VARIABLES):
+    for name in (ROLE_VARIABLE, REGION_VARIABLE):
         assert f"| `{name}` |" in set_up
 
 

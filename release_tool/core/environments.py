@@ -22,8 +22,6 @@ ROLE_VARIABLE = "AWS_ROLE"
 """Variable of an environment: ARN of the role that it may become."""
 REGION_VARIABLE = "AWS_REGION"
 """Variable of an environment, or of the repository for all of them: where bucket and secret lie."""
-JENKINS_VARIABLES = ("JENKINS_SERVER", "JENKINS_SECRET")
-"""Variables of the repository: address of Jenkins, and the name of the secret with the credentials for it."""
 
 
 class Purpose(StrEnum):

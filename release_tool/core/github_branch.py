@@ -18,14 +18,16 @@ if TYPE_CHECKING:
 REVIEW = "a pull request with an approval"
 OWNERS = "an approval of a code owner"
 FRESH = "approvals end with a new push"
+LAST = "an approval by another than who pushed last"
 CHECK = f"the check {REQUIRED_CHECK!r}"
 FORCE = "no forced push"
 KEPT = "no deletion"
-WANTED = (REVIEW, OWNERS, FRESH, CHECK, FORCE, KEPT)
+WANTED = (REVIEW, OWNERS, FRESH, LAST, CHECK, FORCE, KEPT)
 HINTS = {
     REVIEW: "Require a pull request before merging, with at least one approval.",
     OWNERS: "Require review from Code Owners: .github/CODEOWNERS names who decides on rights.",
     FRESH: "Dismiss stale pull request approvals when new commits are pushed.",
+    LAST: "Require approval of the most recent reviewable push.",
     CHECK: f"Require status checks to pass, and there {REQUIRED_CHECK!r}, the last job of ci.yml.",
     FORCE: "Block force pushes.",
     KEPT: "Restrict deletions.",
@@ -104,6 +106,8 @@ def _of_rule(rule: dict[str, Any]) -> Iterator[str]:
                 yield OWNERS
             if field(told, "dismiss_stale_reviews_on_push") is True:
                 yield FRESH
+            if field(told, "require_last_push_approval") is True:
+                yield LAST
         case "required_status_checks":
             checks = objects(field(told, "required_status_checks"))
             if REQUIRED_CHECK in [check.get("context") for check in checks]:
@@ -128,6 +132,8 @@ def _classic(seen: BranchRules) -> Iterator[Guard]:
         holds.add(OWNERS)
     if field(reviews, "dismiss_stale_reviews") is True:
         holds.add(FRESH)
+    if field(reviews, "require_last_push_approval") is True:
+        holds.add(LAST)
     checks = data.get("required_status_checks")
     contexts = field(checks, "contexts")
     named = [check.get("context") for check in objects(field(checks, "checks"))]

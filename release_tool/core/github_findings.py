@@ -38,7 +38,8 @@ class Unseen:
 
 def unseen(name: str, what: Unseen) -> Finding:
     """Return that a setting can't be seen."""
-    hint = "Ask with a token of an administrator: fine-grained with Administration, Actions, Environments: read."
+    hint = "Ask with a token of an administrator: fine-grained, which may read"
+    hint += " Actions, Administration, Environments, Secrets and Variables."
     return Finding(name=name, level=Seen.UNSEEN, found=f"can't be seen: {what.why}", hint=hint)
 
 

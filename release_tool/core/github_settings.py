@@ -1,7 +1,7 @@
 """Judge a repository's settings on GitHub: what keeps a release from being published unapproved.
 
 Shapes are those of GitHub's REST documentation ("Deployment environments", "Deployment branch policies", "Actions
-variables", "Actions permissions", "Actions OIDC"). Pure: ``services.github_settings`` asks.
+variables", "Actions secrets", "Actions permissions", "Actions OIDC"). Pure: ``services.github_settings`` asks.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from release_tool.core.environments import (
     BRANCH,
-    JENKINS_VARIABLES,
     REGION_VARIABLE,
     ROLE_VARIABLE,
     Environment,
@@ -21,11 +20,13 @@ from release_tool.core.environments import (
 from release_tool.core.escape import one_line
 from release_tool.core.github_branch import branch_findings
 from release_tool.core.github_findings import Finding, Seen, Unseen, field, judged, objects, unseen
+from release_tool.core.github_shared import shared_findings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     from release_tool.core.github_branch import BranchRules
+    from release_tool.core.settings import Jenkins, Settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +48,10 @@ class SettingsSeen:
     repository: Any
     variables: Any
     """Of the repository."""
+    secrets: Any
+    """Of the repository: their names, GitHub gives out no more."""
+    organisation_secrets: Any
+    """The same of the organisation, as far as this repository has them; empty where a person owns it."""
     environments: Mapping[str, EnvironmentSeen]
     branch: BranchRules
     workflow: Any
@@ -55,21 +60,23 @@ class SettingsSeen:
     """Customisation of the subject of tokens."""
 
 
-def findings(seen: SettingsSeen, targets: Iterable[str]) -> tuple[Finding, ...]:
+def findings(seen: SettingsSeen, settings: Settings) -> tuple[Finding, ...]:
     """Return what is known of every setting that a release depends on, in the order in which it meets them.
 
     Args:
         seen: GitHub's answers.
-        targets: the names of release-tool.toml.
+        settings: release-tool.toml.
     """
-    needed = environments(targets)
+    needed = environments(settings.names)
     found: list[Finding] = [*_repository(seen), _subject(seen)]
+    found += shared_findings(seen.secrets, seen.organisation_secrets, seen.variables)
     for environment in needed:
-        found += _environment(environment, seen.environments[environment.name], seen.variables)
+        unused = environment.purpose is Purpose.JENKINS and settings.jenkins is None
+        found += _environment(environment, seen.environments[environment.name], seen.variables, unused=unused)
     if not any(environment.target for environment in needed):
         hint = "Name each place that releases may go to in release-tool.toml."
         found.append(Finding(name="targets", level=Seen.MISSING, found="release-tool.toml names none", hint=hint))
-    found += [*_two_people(seen), *_jenkins(seen.variables)]
+    found += [*_two_people(seen), _jenkins(settings.jenkins)]
     found += branch_findings(seen.branch)
     # Names of rulesets and people are GitHub's text, not ours.
     return tuple(replace(one, found=one_line(one.found)) for one in found)
@@ -131,13 +138,12 @@ def subject_prefix(repository: Any, subject: Any) -> str:
     return f"repo:{owner}/{name}"
 
 
-def _environment(environment: Environment, seen: EnvironmentSeen, shared: Any) -> Iterator[Finding]:
+def _environment(environment: Environment, seen: EnvironmentSeen, shared: Any, *, unused: bool) -> Iterator[Finding]:
     name, traits = environment.name, environment.traits
     if isinstance(seen.data, Unseen):
         yield unseen(name, seen.data)
         return
     if seen.data is None:
-        unused = environment.purpose is Purpose.JENKINS and _without_jenkins(shared)
         level = Seen.NOTE if traits.optional or unused else Seen.MISSING
         hint = f"Make it, see docs/set-up.md: it {traits.why}."
         if environment.purpose is Purpose.SECOND_GATE:
@@ -228,22 +234,17 @@ def _region(environment: Environment, own: Any, shared: Any) -> Finding:
     return judged(name, good=bool(value), found=value or "not set", hint=hint)
 
 
-def _jenkins(variables: Any) -> Iterator[Finding]:
-    for name in JENKINS_VARIABLES:
-        if isinstance(variables, Unseen):
-            yield unseen(name, variables)
-        elif _without_jenkins(variables):
-            hint = f"Nobody is notified of a release; where Jenkins serves them, set {name} of the repository."
-            yield Finding(name=name, level=Seen.NOTE, found="not set", hint=hint)
-        else:
-            value = _value(variables, name)
-            hint = f"Set the variable {name} of the repository, see docs/set-up.md."
-            yield judged(name, good=bool(value), found=value or "not set", hint=hint)
-
-
-def _without_jenkins(variables: Any) -> bool:
-    """Tell whether the workflows leave Jenkins out: they do where no server is named."""
-    return not isinstance(variables, Unseen) and not _value(variables, JENKINS_VARIABLES[0])
+def _jenkins(jenkins: Jenkins | None) -> Finding:
+    """Say who is asked to serve a release; in a workflow there are no credentials but those of the secret."""
+    name = "who serves"
+    if jenkins is None:
+        hint = "Nobody is notified of a release; where Jenkins serves them, name it in release-tool.toml."
+        return Finding(name=name, level=Seen.NOTE, found="release-tool.toml names no Jenkins", hint=hint)
+    hint = "Name the secret of Secrets Manager under [jenkins] in release-tool.toml: a job has no other credentials."
+    found = f"{jenkins.job} at {jenkins.server}"
+    return judged(
+        name, good=jenkins.secret is not None, found=found if jenkins.secret else f"{found}, no secret", hint=hint
+    )
 
 
 def _value(variables: Any, name: str) -> str:

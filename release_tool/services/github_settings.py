@@ -45,12 +45,21 @@ def look(client: GitHub, repository: str, targets: Iterable[str]) -> SettingsSee
         )
     return SettingsSeen(
         repository=found,
-        variables=_listed(client, f"{base}/actions/variables", "variables"),
+        variables=_counted(client, f"{base}/actions/variables", "variables"),
+        secrets=_counted(client, f"{base}/actions/secrets", "secrets"),
+        organisation_secrets=_shared(client, base, found),
         environments=_environments(client, base, targets),
         branch=_branch(client, base, administrator=field(found, "permissions", "admin") is True),
         workflow=_shown(lambda: client.get(f"{base}/actions/permissions/workflow")),
         subject=_shown(lambda: client.get(f"{base}/actions/oidc/customization/sub")),
     )
+
+
+def _shared(client: GitHub, base: str, repository: Any) -> Any:
+    """Return the organisation's secrets that this repository has; none where a person owns it."""
+    if field(repository, "owner", "type") == "User":
+        return []
+    return _counted(client, f"{base}/actions/organization-secrets", "secrets")
 
 
 def _environments(client: GitHub, base: str, targets: Iterable[str]) -> dict[str, EnvironmentSeen]:
@@ -90,6 +99,17 @@ def _listed(client: GitHub, path: str, key: str | None = None) -> Any:
     """Return the objects of a list; Unseen where GitHub forbids or hides it."""
     found = _shown(lambda: client.pages(path, key))
     return found if isinstance(found, Unseen) else list(found)
+
+
+def _counted(client: GitHub, path: str, key: str) -> Any:
+    """Return the same of a list that is best empty: it counts as empty only where GitHub says that there are none."""
+    first = _shown(lambda: client.get(path, per_page=1))
+    if isinstance(first, Unseen):
+        return first
+    count, found = field(first, "total_count"), _listed(client, path, key)
+    if not isinstance(count, int) or (count and found == []):
+        return Unseen("GitHub's answer is no list with a count")
+    return found
 
 
 def _one(client: GitHub, path: str) -> Callable[[], Any]:

@@ -21,7 +21,7 @@ Looks at Python, the packages of the extra, the servers' own libraries, memory, 
 real node needs. Starts nothing, downloads nothing. Exit 12 when trace and validate can't work here; a missing JDK
 or an unreachable hub is only a note.
 
-With --github it looks at a repository's settings on GitHub instead: environments, reviewers, branches, rights. Exit 12
+With --github it looks at a repository's settings on GitHub instead: environments, reviewers, branches, secrets. Exit 12
 when something is missing, exit 10 when the token in GITHUB_TOKEN or GH_TOKEN may not see it. Changes nothing.
 
 \b
@@ -86,9 +86,9 @@ def run_github(context: Context, repository: str | None) -> None:
     from release_tool.steps.settings import read_settings
 
     name = check_repository(repository)
-    targets = read_settings(context.repo).names
+    settings = read_settings(context.repo)
     with context.console.step(f"Look at {name}"):
-        found = findings(look(GitHub(read_access(os.environ)), name, targets), targets)
+        found = findings(look(GitHub(read_access(os.environ)), name, settings.names), settings)
     missing = [one.name for one in found if one.level is Seen.MISSING]
     hidden = [one.name for one in found if one.level is Seen.UNSEEN]
     emit(context, table(found), {"ready": not missing and not hidden, "repository": name, "checks": found})

@@ -12,14 +12,16 @@ from github_double.server import TOKEN, GitHubDouble
 
 from release_tool.cli import run
 from release_tool.core.environments import Purpose, environment_name, environments
-from release_tool.core.github_branch import CHECK, FORCE, FRESH, KEPT, OWNERS, REVIEW
+from release_tool.core.github_branch import CHECK, FORCE, FRESH, KEPT, LAST, OWNERS, REVIEW
 from release_tool.core.github_settings import subject_prefix
+from release_tool.core.github_shared import ORGANISATION, SECRETS, VARIABLES
 
 REPOSITORY = "octo-org/models"
 TARGETS = ("production", "staging")
 NEEDED = environments(TARGETS)
 RULESET = 42
 ROLE = "arn:aws:iam::123456789012:role/releases"
+JENKINS = '[jenkins]\nserver = "https://ci.example.org"\n'
 FORBIDDEN = {"message": "Resource not accessible by personal access token", "status": "403"}
 
 
@@ -65,9 +67,11 @@ def well_set_up():
             "can_approve_pull_request_reviews": True,
         },
         "actions/variables": {
-            "total_count": 2,
-            "variables": variables(JENKINS_SERVER="https://ci.example.org", JENKINS_SECRET="releases/jenkins"),
+            "total_count": 1,
+            "variables": variables(GREETING="hello"),
         },
+        "actions/secrets": {"total_count": 0, "secrets": []},
+        "actions/organization-secrets": {"total_count": 0, "secrets": []},
         "actions/oidc/customization/sub": {
             "use_default": True,
             "use_immutable_subject": True,
@@ -83,6 +87,7 @@ def well_set_up():
                 required_approving_review_count=1,
                 require_code_owner_review=True,
                 dismiss_stale_reviews_on_push=True,
+                require_last_push_approval=True,
             ),
             rule(
                 "required_status_checks",
@@ -106,7 +111,7 @@ def api(monkeypatch, tmp_path):
     for name in ("GITHUB_TOKEN", "GH_TOKEN", "GITHUB_REPOSITORY", "GITHUB_ACTIONS"):
         monkeypatch.delenv(name, raising=False)
     targets = "".join(f'[targets.{name}]\nto = "s3://bucket-of-{name}"\n' for name in TARGETS)
-    (tmp_path / "release-tool.toml").write_text(targets)
+    (tmp_path / "release-tool.toml").write_text(f'{targets}{JENKINS}secret = "releases/jenkins"\n')
     with GitHubDouble(NoGit, REPOSITORY) as server:
         server.answers = well_set_up()
         for name, value in server.environment().items():
@@ -257,18 +262,68 @@ def test_a_region_is_of_the_environment_or_of_the_repository(look, api):
     assert (code, found["jenkins: AWS_REGION"]) == (0, ("ok", "eu-west-1"))
 
 
-def test_a_secret_that_nobody_named_is_found_where_there_is_a_jenkins(look, api):
-    listed = api.answers["actions/variables"]["variables"]
-    listed.remove(next(one for one in listed if one["name"] == "JENKINS_SECRET"))
+def test_a_secret_that_nobody_named_is_found_where_there_is_a_jenkins(look, api, tmp_path):
+    settings = tmp_path / "release-tool.toml"
+    assert look()[1]["who serves"] == ("ok", "ml-models-release at https://ci.example.org")
+    settings.write_text(settings.read_text().partition("secret =")[0])
     code, found, _ = look()
-    assert (code, not_ok(found)) == (12, {"JENKINS_SECRET": "missing"})
+    assert (code, not_ok(found)) == (12, {"who serves": "missing"})
 
 
-def test_a_repository_does_without_jenkins(look, api):
-    api.answers["actions/variables"]["variables"] = []
+def test_a_repository_does_without_jenkins(look, api, tmp_path):
+    settings = tmp_path / "release-tool.toml"
+    settings.write_text(settings.read_text().partition(JENKINS)[0])
     api.answers["environments"]["environments"].remove(of(api, "jenkins"))
     code, found, _ = look()
-    assert (code, not_ok(found)) == (0, dict.fromkeys(("jenkins", "JENKINS_SERVER", "JENKINS_SECRET"), "note"))
+    assert (code, not_ok(found)) == (0, dict.fromkeys(("jenkins", "who serves"), "note"))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What every job gets
+
+
+def secrets(*names):
+    """Return secrets as the API lists them: never a value."""
+    at = "2026-11-21T09:00:00Z"
+    return {
+        "total_count": len(names),
+        "secrets": [{"name": name, "created_at": at, "updated_at": at} for name in names],
+    }
+
+
+def test_a_secret_of_the_repository_is_read_by_any_job_of_any_branch(look, api):
+    api.answers["actions/secrets"] = secrets("HF_TOKEN", "AWS_SECRET_ACCESS_KEY")
+    code, found, _ = look()
+    assert (code, not_ok(found)) == (12, {SECRETS: "missing"})
+    assert found[SECRETS][1] == "HF_TOKEN, AWS_SECRET_ACCESS_KEY"
+
+
+def test_a_list_that_is_empty_against_its_count_is_not_fine(look, api):
+    api.answers["actions/secrets"] = {"total_count": 1, "secrets": [None]}
+    code, found, _ = look()
+    assert (code, not_ok(found)) == (10, {SECRETS: "unseen"})
+
+
+def test_what_the_organisation_shares_is_said(look, api):
+    api.answers["actions/organization-secrets"] = secrets("CODECOV_TOKEN")
+    code, found, _ = look()
+    assert (code, found[ORGANISATION]) == (0, ("note", "CODECOV_TOKEN"))
+
+
+def test_a_person_s_repository_has_no_organisation_to_ask(look, api):
+    del api.answers["actions/organization-secrets"]
+    assert not_ok(look()[1]) == {ORGANISATION: "unseen"}
+    api.answers[""]["owner"]["type"] = "User"
+    code, found, _ = look()
+    assert (code, not_ok(found)) == (0, {})
+
+
+@pytest.mark.parametrize("name", ["AWS_ROLE", "HF_TOKEN", "AWS_SECRET_ACCESS_KEY", "JENKINS_PASSWORD", "APIKEY"])
+def test_a_variable_of_the_repository_holds_no_role_and_no_credential(look, api, name):
+    api.answers["actions/variables"]["variables"] += variables(**{name: ROLE})
+    code, found, _ = look()
+    assert (code, not_ok(found)) == (12, {VARIABLES: "missing"})
+    assert found[VARIABLES][1] == name
 
 
 def test_one_who_may_give_both_approvals_is_said(look, api):
@@ -316,7 +371,7 @@ def test_the_subject_is_said_where_github_does_not_spell_it_out():
 def test_without_targets_nothing_can_be_released(look, api, tmp_path):
     (tmp_path / "release-tool.toml").unlink()
     code, found, _ = look()
-    assert (code, not_ok(found)) == (12, {"targets": "missing"})
+    assert (code, not_ok(found)) == (12, {"targets": "missing", "who serves": "note"})
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -329,6 +384,7 @@ def test_without_targets_nothing_can_be_released(look, api, tmp_path):
         ("pull_request", {"required_approving_review_count": 0}, REVIEW),
         ("pull_request", {"require_code_owner_review": False}, OWNERS),
         ("pull_request", {"dismiss_stale_reviews_on_push": False}, FRESH),
+        ("pull_request", {"require_last_push_approval": False}, LAST),
         ("required_status_checks", {"required_status_checks": [{"context": "Lint"}]}, CHECK),
         ("non_fast_forward", None, FORCE),
         ("deletion", None, KEPT),
@@ -355,6 +411,7 @@ def classic(**over):
         "required_pull_request_reviews": {
             "dismiss_stale_reviews": True,
             "require_code_owner_reviews": True,
+            "require_last_push_approval": True,
             "required_approving_review_count": 1,
         },
         "allow_force_pushes": {"enabled": False},
@@ -363,7 +420,7 @@ def classic(**over):
     return {**found, **over}
 
 
-ALL = {f"main: {wanted}" for wanted in (REVIEW, OWNERS, FRESH, CHECK, FORCE, KEPT)}
+ALL = {f"main: {wanted}" for wanted in (REVIEW, OWNERS, FRESH, LAST, CHECK, FORCE, KEPT)}
 
 
 def test_the_classic_protection_is_as_good(look, api):
@@ -379,7 +436,7 @@ def test_the_classic_protection_is_as_good(look, api):
 @pytest.mark.parametrize(
     ("change", "wanted"),
     [
-        ({"required_pull_request_reviews": None}, {REVIEW, OWNERS, FRESH}),
+        ({"required_pull_request_reviews": None}, {REVIEW, OWNERS, FRESH, LAST}),
         ({"required_status_checks": {"contexts": ["Lint"], "checks": [{"context": "Lint"}]}}, {CHECK}),
         ({"allow_force_pushes": {"enabled": True}}, {FORCE}),
         ({"allow_deletions": {"enabled": True}}, {KEPT}),
@@ -443,7 +500,9 @@ ENVIRONMENTS_UNSEEN = {one.name for one in NEEDED}
         ("/actions/oidc/customization/sub$", {"subject of tokens"}),
         ("/environments$", ENVIRONMENTS_UNSEEN),
         ("/environments/jenkins/variables$", {"jenkins: AWS_ROLE", "jenkins: AWS_REGION"}),
-        ("/actions/variables$", {"JENKINS_SERVER", "JENKINS_SECRET"}),
+        ("/actions/variables$", {VARIABLES}),
+        ("/actions/secrets$", {SECRETS}),
+        ("/actions/organization-secrets$", {ORGANISATION}),
         ("/environments/jenkins/deployment-branch-policies$", {"jenkins: branches"}),
         (f"/rulesets/{RULESET}$", ALL),
         ("/rules/branches/main$", ALL),
@@ -513,7 +572,7 @@ def test_answers_of_another_shape_are_not_fine(look, api):
         one["can_admins_bypass"] = "no"
     code, found, _ = look()
     assert code == 12
-    expected = {"default branch"}
+    expected = {"default branch", "who serves"}
     assert {name for name, (level, _) in found.items() if level == "ok"} <= expected
 
 
