@@ -6,6 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 from release_tool.core.bundle import Bundle, ExportFacts, FileDigest
+from release_tool.core.config import all_config_text
+from release_tool.core.digest import sha256_bytes
 from release_tool.core.kinds import TRAITS, Format, Framework, ModelKind, PoolingMode
 from release_tool.core.plan import (
     LicenceFacts,
@@ -22,6 +24,8 @@ from release_tool.core.source import SourceFile, SourceSnapshot
 
 COMMIT = "c" * 40
 SHA = "0" * 63
+MODEL_CONFIG = {"model_type": "bert"}
+"""The config.json of the model that the plan is about."""
 
 ARTIFACT_ID = {Format.TORCH_SCRIPT: "torch_script", Format.ONNX: "onnx"}
 
@@ -48,6 +52,7 @@ def make_model_facts(**over: Any) -> ModelFacts:
         "max_length": 512,
         "weights_dtype": "float32",
         "weight_bytes": 180_000,
+        "config_sha256": sha256_bytes(all_config_text(MODEL_CONFIG).encode()),
     }
     return ModelFacts(**{**facts, **over})
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from factories import make_facts, make_model_facts, make_plan
 from tiny_models import make
 
+from release_tool.core.config import all_config_text
+from release_tool.core.digest import sha256_bytes
 from release_tool.core.kinds import ModelKind
 from release_tool.core.source import SourceFile, SourceSnapshot
 from release_tool.documents import WorkFolder, file_sha256
@@ -38,6 +40,7 @@ def write_documents(work: WorkFolder, snapshot: Path, kind: ModelKind, plan: dic
         if modules.is_file()
         else (),
         "idf_path": "idf.json" if (snapshot / "idf.json").is_file() else None,
+        "config_sha256": sha256_bytes(all_config_text(config).encode()),
         **plan.pop("model", {}),
     }
     source = make_facts(kinds=(kind,), model=make_model_facts(**facts))

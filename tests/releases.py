@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import functools
 import io
-import json
 import math
 import zipfile
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from factories import make_bundle, make_comparison, make_plan, make_proof, make_source
+from factories import MODEL_CONFIG, make_bundle, make_comparison, make_plan, make_proof, make_source
 
 from release_tool.core.bundle import Bundle, FileDigest, bundle_name
 from release_tool.core.certificate import Certificate, certificate_name, fold
+from release_tool.core.config import config_text, register_request
 from release_tool.core.digest import sha256_bytes
 from release_tool.core.kinds import ModelKind
 from release_tool.core.proof import Proof, proof_name
@@ -23,7 +23,7 @@ from release_tool.packaged import packaged_probes
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from release_tool.core.plan import ReleasePlan
+    from release_tool.core.plan import PlannedArtifact, ReleasePlan
     from release_tool.core.source import SourceSnapshot
 
 SHIPPED = functools.cache(packaged_probes)
@@ -73,6 +73,7 @@ def write_release(
     change_proof: Any = lambda proof: proof,
     change_bundle: Any = lambda bundle: bundle,
     change_source: Any = lambda source: source,
+    change_config: Any = lambda data: data,
     archive_of: Any = None,
 ) -> Release:
     """Write a release as plan, fetch, trace and validate would, and return it.
@@ -86,6 +87,7 @@ def write_release(
         change_proof: proof → proof, before it is written.
         change_bundle: bundle → bundle, before it is written.
         change_source: source → source, before it is written.
+        change_config: bytes of config.json → bytes, before it is written.
         archive_of: artifact id → bytes of its archive; null for a small one that is always the same.
     """
     work = WorkFolder(folder)
@@ -97,10 +99,7 @@ def write_release(
     release = Release(folder=folder, plan=plan, source=source)
     for artifact in plan.artifacts:
         archive = _file(work, f"archives/{artifact.file_name}", (archive_of or _zip)(artifact.id))
-        facts = {"name": artifact.registered_name, "version": plan.request.version}
-        if archive_of:
-            facts["model_content_hash_value"] = archive.sha256
-        config = _file(work, f"archives/{artifact.id}.config.json", json.dumps(facts).encode())
+        config = _file(work, f"archives/{artifact.id}.config.json", change_config(config_of(plan, artifact, archive)))
         uses = work.uses("plan.json", "source.json")
         made = make_bundle(kind, artifact.format, artifact=artifact.id, archive=archive, config=config, uses=uses)
         bundle = change_bundle(made)
@@ -111,6 +110,22 @@ def write_release(
                 work, release, artifact.id, kind=kind, rings=rings, change=change_proof
             )
     return release
+
+
+def config_of(
+    plan: ReleasePlan, artifact: PlannedArtifact, archive: FileDigest, model_config: dict[str, Any] | None = None
+) -> bytes:
+    """Return the config.json that trace would write for an archive."""
+    request = register_request(
+        plan,
+        artifact,
+        model_config=MODEL_CONFIG if model_config is None else model_config,
+        similarity=plan.source.model.similarity,
+        embedding_dimension=32,
+        size=archive.size,
+        sha256=archive.sha256,
+    )
+    return config_text(request).encode()
 
 
 def _certify(

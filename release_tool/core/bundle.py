@@ -7,6 +7,9 @@ from typing import Any, ClassVar
 
 from release_tool.core.kinds import Format, ModelKind
 
+MAX_WARNINGS = 200
+"""An export has a handful; a job that runs a model's code could write any number."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileDigest:

@@ -14,6 +14,9 @@ from release_tool.core.kinds import TRAITS, Format, ModelKind, PoolingMode
 if TYPE_CHECKING:
     from release_tool.core.plan import PlannedArtifact, ReleasePlan
 
+WITH_MODEL_CONFIG = frozenset({ModelKind.DENSE, ModelKind.CROSS_ENCODER, ModelKind.QUESTION_ANSWERING})
+"""Kinds whose request carries the transformer's config.json, as ``all_config``."""
+
 SPACE_TYPES = {"cosine": "cosinesimil", "dot": "innerproduct", "euclidean": "l2"}
 """sentence-transformers' similarity_fn_name → OpenSearch's space_type."""
 
@@ -62,7 +65,7 @@ def _model_config(
     embedding_dimension: int | None,
 ) -> dict[str, Any] | None:
     model_type = str(model_config.get("model_type", ""))
-    all_config = json.dumps(model_config, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+    all_config = all_config_text(model_config)
     match artifact.kind:
         case ModelKind.DENSE:
             return _dense(plan, artifact, model_type, all_config, similarity, embedding_dimension)
@@ -119,6 +122,11 @@ def _dense(
         # Only this path of the server takes its limit from here instead of 512.
         result["model_max_length"] = plan.max_length
     return result
+
+
+def all_config_text(model_config: dict[str, Any]) -> str:
+    """Return ``all_config``: the transformer's config.json on one line, its keys sorted."""
+    return json.dumps(model_config, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
 
 
 def space_type(similarity: str | None, *, normalize: bool) -> str:

@@ -9,7 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from release_tool.core.config import all_config_text
 from release_tool.core.detect_kind import HEADS, Seen, kind_of, named_head
+from release_tool.core.digest import sha256_bytes
 from release_tool.core.kinds import SERVER_MAX_LENGTH, Activation, ModelKind, PoolingMode
 from release_tool.core.lengths import Settings, read_lengths
 from release_tool.core.modeljson import (
@@ -165,6 +167,8 @@ def _facts(seen: Seen, read: Reader, files: Sequence[PlannedFile]) -> ModelFacts
         num_labels=seen.num_labels if named_head(ModelKind.CROSS_ENCODER, seen.architecture or "") else None,
         do_lower_case=lower,
         transformer_path=seen.folder,
+        similarity=seen.prompts.similarity,
+        config_sha256=sha256_bytes(all_config_text(config).encode()),
     )
 
 

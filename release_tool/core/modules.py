@@ -107,6 +107,8 @@ class Prompts:
     """The text of the default prompt, which encode puts before every text; null when empty."""
     archetype: str | None = None
     """``SentenceTransformer``, ``SparseEncoder``, ``CrossEncoder`` where the file says so."""
+    similarity: str | None = None
+    """``similarity_fn_name`` of the same file."""
 
 
 def read_layout(read: Reader) -> Layout:
@@ -236,4 +238,5 @@ def read_prompts(read: Reader) -> Prompts:
         passage=passage,
         default=(prompts.get(default) or None) if default else None,
         archetype=get_text(data, "model_type", PROMPTS_FILE),
+        similarity=get_text(data, "similarity_fn_name", PROMPTS_FILE),
     )

@@ -107,6 +107,11 @@ class ModelFacts:
     """Path of the token weights inside the model: an idf.json, or the safetensors of a SparseStaticEmbedding."""
     weights_format: str | None = None
     """``safetensors`` or ``pickle``; null without weights."""
+    similarity: str | None = None
+    """The model's own ``similarity_fn_name``; null where it names none."""
+    config_sha256: str | None = None
+    """Of ``core.config.all_config_text`` over the transformer's config.json, an empty object where there is none: what
+    the register request carries is held against it. Null for a TorchScript module, which has no such file."""
     script_path: str | None = None
     """Metrics correlation: path of the TorchScript module, which is all the model there is."""
 

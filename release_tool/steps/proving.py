@@ -57,10 +57,9 @@ def read_source(context: Context, probes: ProbeSet) -> Release:
 
 
 def read(context: Context, artifacts: tuple[str, ...], probes: ProbeSet, probes_file: Path | None) -> Release:
-    """Read plan, source and bundles and hash the archives again: a changed byte ends here."""
-    from release_tool.core.bundle import Bundle, bundle_name
+    """Read plan, source and bundles and hash the archives again: a changed byte or a foreign config.json ends here."""
     from release_tool.errors import UsageError
-    from release_tool.steps.review_reading import check_file
+    from release_tool.steps.review_reading import read_bundle
 
     release = read_source(context, probes)
     work, plan = release.work, release.plan
@@ -72,11 +71,7 @@ def read(context: Context, artifacts: tuple[str, ...], probes: ProbeSet, probes_
     for name in known:
         if artifacts and name not in artifacts:
             continue
-        bundle = work.read(Bundle, bundle_name(name), made_by="trace")
-        work.check_chain(bundle, bundle_name(name))
-        for file in (bundle.archive, bundle.config):
-            check_file(work, file, bundle_name(name))
-        bundles.append(bundle)
+        bundles.append(read_bundle(work, plan, plan.artifact(name)))
     return replace(release, bundles=tuple(bundles), probes_file=probes_file)
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from release_tool.core.bundle import Bundle, FileDigest, bundle_name
+from release_tool.core.bundle import MAX_WARNINGS, Bundle, FileDigest, bundle_name
 from release_tool.core.certificate import Certificate, certificate_name
+from release_tool.core.config_held import config_fault
 from release_tool.core.page_build import Reviewed
 from release_tool.core.page_compat import compat_rows, unread_row
 from release_tool.core.page_parts import pretty_config
@@ -41,7 +42,7 @@ def read_release(work: WorkFolder, *, look_inside: bool = True) -> Reviewed:
     certificates: dict[str, Certificate] = {}
     answers: dict[str, FileDigest] = {}
     for artifact in plan.artifacts:
-        bundle = _bundle(work, artifact)
+        bundle = read_bundle(work, plan, artifact)
         bundles[artifact.id] = bundle
         files += [described(work, bundle_name(artifact.id)), bundle.archive, bundle.config]
         certificate = _certificate(work, plan, source, bundle)
@@ -91,7 +92,16 @@ def described(work: WorkFolder, name: str) -> FileDigest:
     return FileDigest(path=name, size=work.path(name).stat().st_size, sha256=work.sha256(name))
 
 
-def _bundle(work: WorkFolder, artifact: PlannedArtifact) -> Bundle:
+def read_bundle(work: WorkFolder, plan: ReleasePlan, artifact: PlannedArtifact) -> Bundle:
+    """Return the bundle of an artifact, held against the plan, with the archive and the config.json that it names.
+
+    The job that wrote all three runs a model's own code: nothing in them is believed that can be known otherwise.
+
+    Raises:
+        UsageError: trace has not run.
+        IntegrityError: it is not about this artifact, a file is not the one it names, or config.json says something
+            that does not follow from the plan and the archive.
+    """
     name = bundle_name(artifact.id)
     bundle = work.read(Bundle, name, made_by="trace")
     work.check_chain(bundle, name)
@@ -101,8 +111,19 @@ def _bundle(work: WorkFolder, artifact: PlannedArtifact) -> Bundle:
     if (bundle.archive.path, bundle.config.path) != expected:
         # A path of the bundle is never followed: it could lead anywhere.
         raise IntegrityError(f"{name} names other files than the plan does.", hint="Run release-tool trace again.")
+    if len(bundle.warnings) > MAX_WARNINGS:
+        raise IntegrityError(
+            f"{name} holds {len(bundle.warnings):,} warnings; no export has more than {MAX_WARNINGS}.",
+            hint="Something else than release-tool trace wrote it: look at the model's own code, and trace again.",
+        )
     for file in (bundle.archive, bundle.config):
         check_file(work, file, name)
+    fault = config_fault(plan, artifact, bundle, work.path(bundle.config.path).read_bytes())
+    if fault is not None:
+        raise IntegrityError(
+            f"{bundle.config.path} is not what the plan and the archive make it: {fault}.",
+            hint="It was changed, or another version of release-tool wrote it: run release-tool trace again.",
+        )
     return bundle
 
 

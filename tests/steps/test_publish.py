@@ -16,8 +16,9 @@ from release_tool.core.codec import decode_text, encode_text
 from release_tool.core.plan import LicenceFacts, ReleasePlan
 from release_tool.core.publication import CLAIMS, Claim, Released, claim_key, marker_key
 from release_tool.core.receipt import Receipt
-from release_tool.core.review import Review, digest
-from release_tool.documents import file_sha256
+from release_tool.core.review import Review, digest, make_review
+from release_tool.documents import WorkFolder, file_sha256
+from release_tool.steps.review_reading import described
 
 
 @pytest.fixture(scope="module")
@@ -167,6 +168,20 @@ def test_a_review_that_was_forged_over_a_red_proof_is_refused(tmp_path, bucket):
     forged = replace(review, reasons=(), digest=digest(review.files))
     (work / "review.json").write_text(encode_text(forged))
     assert publish(work, bucket, forged.digest) == 6
+    assert not bucket.exists()
+
+
+def test_a_review_over_a_config_that_the_plan_does_not_make_is_refused(tmp_path, bucket, release, capsys):
+    """Every digest is right, and so is the approved one: what config.json says is asked again."""
+    work = WorkFolder(tmp_path / "foreign")
+    written = write_release(
+        work.folder, change_config=lambda data: data.replace(b'"name"', b'"url": "https://evil.example/a.zip", "name"')
+    )
+    names = decode_text(Review, (release[0] / "review.json").read_text()).uses
+    forged = make_review(written.plan, [described(work, name) for name in names], (), ())
+    work.write("review.json", forged)
+    assert publish(work.folder, bucket, forged.digest) == 7
+    assert "it holds 'url'" in capsys.readouterr().err
     assert not bucket.exists()
 
 

@@ -181,6 +181,17 @@ def test_a_bundle_that_names_a_file_elsewhere_is_refused_unread(tmp_path):
     assert not (tmp_path / "work" / "review.json").exists()
 
 
+def foreign(data):
+    return data.replace(b'"name"', b'"url": "https://evil.example/a.zip",\n    "name"', 1)
+
+
+def test_a_config_that_the_plan_does_not_make_is_refused_with_every_digest_right(tmp_path, capsys):
+    write_release(tmp_path, rings=GREEN, change_config=foreign)
+    assert review(tmp_path) == 7
+    assert "it holds 'url'" in capsys.readouterr().err
+    assert not (tmp_path / "review.json").exists()
+
+
 def test_a_certificate_of_another_bundle_is_refused(work, capsys):
     other = (work / "certificate-onnx.json").read_text().replace('"fp32"', '"int8"')
     (work / "certificate-onnx.json").write_text(other)

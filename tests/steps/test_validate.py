@@ -6,6 +6,7 @@ import json
 import shutil
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from factories import make_comparison
@@ -18,10 +19,13 @@ from release_tool.core.certificate import Certificate
 from release_tool.core.plan import ReleasePlan
 from release_tool.core.proof import Proof
 from release_tool.documents import WorkFolder, file_sha256
-from release_tool.errors import ServiceUnable, ValidationFailed
+from release_tool.errors import IntegrityError, ServiceUnable, ValidationFailed
 from release_tool.models.answers import read_answers
 from release_tool.packaged import packaged_probes
 from release_tool.steps import measuring
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ONNX = "onnx"
 
@@ -205,17 +209,59 @@ def test_a_proof_of_another_ring_that_still_holds_stays_in_the_certificate(work,
     assert len(capfd.readouterr().out.splitlines()) == 3
 
 
+# --- what the traced job wrote -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda text: text.replace('"MEAN"', '"CLS"'), "'model_config.pooling_mode' is 'CLS' where"),
+        (lambda text: text.replace('"name": "', '"url": "https://evil.example/a.zip", "name": "'), "it holds 'url'"),
+    ],
+)
+def test_a_config_that_says_more_or_other_than_plan_and_archive_is_not_measured(work, capfd, change, says):
+    proof = work / f"proof-runtime-{ONNX}.json"
+    proof.unlink()
+    rewrite_config(work, change)
+    capfd.readouterr()
+    assert validate(work) == IntegrityError.exit_code
+    assert says in capfd.readouterr().err
+    assert not proof.exists()
+
+
 # --- red ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_red_proof_is_kept_and_named_with_its_worst_probe_and_cause(work, capfd):
+def rewrite_config(work: Path, change: Callable[[str], str]) -> None:
+    """Change config.json, and the bundle with it: what a model's own code could do while it is traced."""
     config = work / "archives" / f"{ONNX}.config.json"
-    changed = config.read_text().replace('"mean"', '"cls"').replace('"MEAN"', '"CLS"')
+    changed = change(config.read_text())
     assert changed != config.read_text()
+    config.unlink()
     config.write_text(changed)
-    bundle = json.loads((work / f"bundle-{ONNX}.json").read_text())
-    bundle["config"] |= {"sha256": file_sha256(config), "size": config.stat().st_size}
-    (work / f"bundle-{ONNX}.json").write_text(json.dumps(bundle, indent=2, ensure_ascii=False) + "\n")
+    rewrite(
+        work / f"bundle-{ONNX}.json",
+        lambda bundle: bundle["config"].update(sha256=file_sha256(config), size=config.stat().st_size),
+    )
+
+
+def rewrite(path: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    document = json.loads(path.read_text())
+    change(document)
+    path.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+
+
+def plan_another_pooling(work: Path) -> None:
+    """Let the plan say what the model does not do, and everything after it follow the plan."""
+    rewrite(work / "plan.json", lambda plan: plan.update(pooling_mode="cls"))
+    for name, used in (("source.json", ("plan.json",)), (f"bundle-{ONNX}.json", ("plan.json", "source.json"))):
+        digests = {one: file_sha256(work / one) for one in used}
+        rewrite(work / name, lambda document, digests=digests: document["uses"].update(digests))
+    rewrite_config(work, lambda text: text.replace('"MEAN"', '"CLS"'))
+
+
+def test_a_red_proof_is_kept_and_named_with_its_worst_probe_and_cause(work, capfd):
+    plan_another_pooling(work)
     capfd.readouterr()
     assert validate(work) == ValidationFailed.exit_code
     said = capfd.readouterr()
