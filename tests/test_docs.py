@@ -15,6 +15,7 @@ from release_tool.cli import COMMANDS, cli, run
 from release_tool.core.environments import REGION_VARIABLE, ROLE_VARIABLE, environments
 from release_tool.core.github_branch import BranchRules, branch_findings
 from release_tool.core.github_findings import Seen
+from release_tool.core.settings import parse_settings
 from release_tool.core.verdicts import Basis, Severity
 
 DOCS = sorted((Path(__file__).resolve().parent.parent / "docs").glob("*.md"))
@@ -79,6 +80,34 @@ def test_the_settings_of_the_guide_are_json_and_are_those_that_are_looked_at(set
     rules = [{**rule, "ruleset_id": 1} for rule in ruleset["rules"]]
     seen = BranchRules(rules=rules, rulesets={1: ruleset}, classic=None)
     assert {one.level for one in branch_findings(seen)} == {Seen.OK}
+
+
+def test_the_settings_that_the_pages_show_are_read_as_they_say(set_up):
+    blocks = {path.name: re.findall(r"^```\n(\[.*?)^```", path.read_text(), re.DOTALL | re.MULTILINE) for path in DOCS}
+    assert {name: len(found) for name, found in blocks.items() if found} == {"set-up.md": 2, "notify.md": 1}
+    jenkins = [
+        parse_settings(text.encode()).jenkins for found in blocks.values() for text in found if "jenkins" in text
+    ]
+    assert len(set(jenkins)) == 1
+    assert f"--name {jenkins[0].secret} " in set_up
+    (target,) = parse_settings(blocks["set-up.md"][0].encode()).targets
+    assert not target.serves
+
+
+def test_where_credentials_are_sent_stands_in_no_variable(repository, set_up):
+    flows = "".join(path.read_text() for path in repository.glob(".github/**/*.yml"))
+    assert set(re.findall(r"\bvars\.(\w+)", flows)) == {ROLE_VARIABLE, REGION_VARIABLE}
+    assert "JENKINS_" not in set_up
+
+
+def test_who_approves_is_told_which_part_of_the_summary_to_trust(repository, set_up):
+    page = next(path for path in DOCS if path.name == "releasing.md").read_text(encoding="utf-8")
+    told = page.partition("## Approving")[2].partition("\n## ")[0]
+    flow = repository / ".github" / "workflows" / "release-model.yml"
+    step = re.search(r"step \*(.+?)\*", told)[1]
+    assert f"- id: review\n        name: {step}\n" in flow.read_text()
+    assert "Compare that section only" in told
+    assert "releasing.md#approving" in set_up
 
 
 def test_the_commands_for_aws_name_parameters_of_the_templates(set_up):

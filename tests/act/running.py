@@ -148,6 +148,8 @@ class Runner:
     granted: Granted = field(default_factory=Granted)
     environment: dict[str, str] = field(default_factory=dict)
     """Variables of the runner, which every step sees."""
+    files: dict[str, str] = field(default_factory=dict)
+    """Path → text: what stands in the copy instead of the checkout's."""
     tokens: str | None = None
     request_token: str = ""
     attempt: int = 1
@@ -171,6 +173,8 @@ class Runner:
         """
         self.folder.mkdir(parents=True)
         copy = copy_checkout(self.checkout, self.folder / "repository", setup=self.setup)
+        for name, text in self.files.items():
+            (copy / name).write_text(text, encoding="utf-8")
         place = copy / ".github" / "workflows" / workflow
         if change:
             change(copy)

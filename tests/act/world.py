@@ -100,6 +100,7 @@ class World:
             checkout=self.checkout,
             granted=self.granted,
             environment=environment,
+            files={SETTINGS_FILE: settings_of(self)},
             tokens=f"{self.issuer.address}/token",
             request_token=REQUEST_TOKEN,
             attempt=attempt,
@@ -119,6 +120,14 @@ class World:
     def readers(self):
         """Return who has asked the S3 server for anything since its log was emptied."""
         return {who(request) for request in self.proxy.log}
+
+
+def settings_of(world):
+    """Return the settings of the checkout, but with the Jenkins of this machine."""
+    text = (world.checkout / SETTINGS_FILE).read_text(encoding="utf-8")
+    named = parse_settings(text.encode()).jenkins
+    assert named.secret == JENKINS_SECRET
+    return text.replace(f'"{named.server}"', f'"{world.jenkins.address}"')
 
 
 def who(request):
@@ -202,7 +211,6 @@ def granted(world):
     }
     environments["hub-read"] = Granted(secrets={"HF_TOKEN": HUB_TOKEN})
     return Granted(
-        variables={"JENKINS_SERVER": world.jenkins.address, "JENKINS_SECRET": JENKINS_SECRET},
         secrets={"GITHUB_TOKEN": GITHUB_TOKEN},
         environments=environments,
     )

@@ -10,6 +10,7 @@ import fnmatch
 import hashlib
 import json
 import os
+import re
 import shutil
 from contextlib import contextmanager
 
@@ -453,6 +454,19 @@ def test_a_role_trusts_one_environment_of_one_repository(account, role):
         with pytest.raises(ClientError, match="AccessDenied"):
             account.aws.assume(account.roles[role], token)
     assert account.aws.assume(account.roles[role], issuer.token(own))["SessionToken"]
+
+
+@pytest.mark.parametrize("role", [*ENVIRONMENTS])
+def test_only_a_role_that_publishes_may_last_longer_than_an_hour(account, role):
+    """publish.yml asks for two hours; AWS refuses more than the role allows, and by default an hour is."""
+    found = account.aws.client("iam").get_role(RoleName=account.roles[role].rpartition("/")[2])["Role"]
+    assert found.get("MaxSessionDuration", 3600) == (7200 if role in {"PublishRole", "OverwriteRole"} else 3600)
+
+
+def test_no_workflow_asks_for_a_longer_session_than_its_role_allows(repository):
+    flows = {path.name: path.read_text() for path in repository.glob(".github/workflows/*.yml")}
+    asked = {name: re.findall(r"role-duration-seconds: (\d+)", text) for name, text in flows.items()}
+    assert {name: found for name, found in asked.items() if found} == {"publish.yml": ["7200"]}
 
 
 # ---------------------------------------------------------------------------------------------------------------------
