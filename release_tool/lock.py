@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from release_tool.errors import WorkFolderBusy
+from release_tool.leftovers import sweep_work
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,8 +31,11 @@ NOTE_WORD = re.compile(r"[\w:. -]{1,60}")
 
 
 @contextmanager
-def hold(folder: Path, command: str, *, named: str = WORK_FOLDER) -> Iterator[None]:
+def hold(folder: Path, command: str, *, named: str = WORK_FOLDER) -> Iterator[float]:
     """Keep others from writing into a work folder, or a repository; make the folder if need be.
+
+    Gives the time since when it is held, in seconds of the file system's own clock: files of a writer that are older
+    are nobody's any more. Those of a work folder are removed.
 
     Args:
         folder: the work folder. If it was made here and nothing was put into it, it is removed again.
@@ -47,7 +51,10 @@ def hold(folder: Path, command: str, *, named: str = WORK_FOLDER) -> Iterator[No
         now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
         os.truncate(handle, 0)
         os.pwrite(handle, json.dumps({"command": command, "pid": os.getpid(), "since": now}).encode(), 0)
-        yield
+        since = os.fstat(handle).st_mtime
+        if named == WORK_FOLDER:
+            sweep_work(folder, since)
+        yield since
     finally:
         # While the lock is held: who opened this file meanwhile sees that its name is gone, and begins anew.
         with suppress(OSError):

@@ -7,7 +7,7 @@ between is repaired by running it again.
 from __future__ import annotations
 
 import gc
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -23,6 +23,7 @@ from release_tool.core.text_diff import unified
 from release_tool.core.yank import Records
 from release_tool.documents import write_atomic
 from release_tool.errors import RecordError
+from release_tool.leftovers import sweep_beside
 from release_tool.lock import REPOSITORY, hold
 
 if TYPE_CHECKING:
@@ -65,9 +66,15 @@ class State:
 
         Args:
             after: name → new bytes.
+
+        Raises:
+            RecordError: one of them is a link that leads out of the repository.
         """
         found = (Change(name, self.read[name], after[name]) for name in FILES if name in after)
-        return tuple(one for one in found if one.before != one.after)
+        changes = tuple(one for one in found if one.before != one.after)
+        for one in changes:
+            place_of(self.repo, one.name)
+        return changes
 
 
 def read_state(repo: Path) -> State:
@@ -133,9 +140,24 @@ def with_history(state: State, records: Records) -> dict[str, bytes]:
 
 
 def write_changes(repo: Path, changes: Iterable[Change]) -> None:
-    """Write what changed."""
+    """Write what changed; a link stays one, and what it leads to gets the new bytes."""
     for change in changes:
-        write_atomic(repo / change.name, change.after)
+        write_atomic(place_of(repo, change.name), change.after)
+
+
+def place_of(repo: Path, name: str) -> Path:
+    """Return where a file of the records lies, links followed.
+
+    Raises:
+        RecordError: it lies outside of the repository.
+    """
+    place = (repo / name).resolve()
+    if place.is_relative_to(repo.resolve()):
+        return place
+    raise RecordError(
+        f"{name} is a link that leads out of the repository; nothing was written.",
+        hint="Put a file there, or a link to one inside of the repository.",
+    )
 
 
 def diff_of(changes: Iterable[Change]) -> str:
@@ -147,9 +169,22 @@ def diff_of(changes: Iterable[Change]) -> str:
 
 @contextmanager
 def held(repo: Path, command: str, *, draft: bool) -> Iterator[None]:
-    """Keep others from writing into the repository; a draft writes nothing and waits for nobody."""
-    with unswept(), nullcontext() if draft else hold(repo, command, named=REPOSITORY):
+    """Keep others from writing into the repository; a draft writes nothing and waits for nobody.
+
+    What killed commands left beside the files is removed.
+    """
+    with unswept(), nullcontext() if draft else hold(repo, command, named=REPOSITORY) as since:
+        if since is not None:
+            _sweep(repo, since)
         yield
+
+
+def _sweep(repo: Path, since: float) -> None:
+    for name in FILES:
+        with suppress(
+            RecordError, OSError, RuntimeError
+        ):  # a link that leads out, or in a circle: told when it is read
+            sweep_beside([place_of(repo, name)], since)
 
 
 @contextmanager
