@@ -1,6 +1,6 @@
 """The temporary files that killed writers left behind: found by the exact name that ``write_atomic`` gives them.
 
-Only a writer who holds the folder's lock may sweep: what is older than its lock is nobody's any more. And only beside
+Only a writer who holds the folder's lock may sweep: what was there when it took the lock is nobody's any more. And only beside
 names of our own: what else looks like one is somebody else's.
 """
 
@@ -28,34 +28,34 @@ OF_WORK = {
 """Folder below the work folder → names of what is written there whole or not at all."""
 
 
-def sweep_work(folder: Path, before: float) -> None:
+def sweep_work(folder: Path, until: float) -> None:
     """Remove what killed commands left in a work folder.
 
     Args:
         folder: the work folder.
-        before: since when its lock is held, in seconds of the file system's clock.
+        until: when its lock was taken, in seconds of the file system's clock.
     """
     for place, own in OF_WORK.items():
-        _sweep(folder / place, own, before)
+        _sweep(folder / place, own, until)
 
 
-def sweep_beside(files: Iterable[Path], before: float) -> None:
+def sweep_beside(files: Iterable[Path], until: float) -> None:
     """Remove what killed commands left beside files that they were about to replace.
 
     Args:
         files: which; they need not exist.
-        before: as of ``sweep_work``.
+        until: as of ``sweep_work``.
     """
     for file in files:
-        _sweep(file.parent, re.compile(re.escape(file.name)), before)
+        _sweep(file.parent, re.compile(re.escape(file.name)), until)
 
 
-def _sweep(folder: Path, own: re.Pattern[str], before: float) -> None:
+def _sweep(folder: Path, own: re.Pattern[str], until: float) -> None:
     # What can't be looked at or removed is in nobody's way.
     with suppress(OSError):
         for path in list(folder.iterdir()):
             found = LEFTOVER.fullmatch(path.name)
             if found and own.fullmatch(found["name"]) and path.is_file() and not path.is_symlink():
                 with suppress(OSError):
-                    if path.stat().st_mtime < before:
+                    if path.stat().st_mtime <= until:  # the clock of a file system ticks slowly
                         path.unlink()
