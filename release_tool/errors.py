@@ -142,7 +142,7 @@ class IntegrityError(ReleaseError):
 
 
 class PublishError(ReleaseError):
-    """The bucket refused, or only a part was sent."""
+    """The bucket refused, or only a part was sent, or nothing is there that the plan could replace."""
 
     exit_code = 8
     default_hint = "Run again: what is already there is kept and checked."

@@ -168,7 +168,7 @@ class Claims:
         if self.take_over != theirs.approved:
             raise AlreadyReleased(
                 f"{who}; it is not complete.",
-                hint=f"Let it end, or publish it again; if it is dead for good, add --take-over {theirs.approved}",
+                hint=hint_for_incomplete(theirs.approved),
             )
         self._give_up(theirs.approved)
         return None
@@ -196,6 +196,17 @@ def read_marker(bucket: Bucket, approved: str) -> Released | GivenUp | None:
     """
     found = _read(bucket, marker_key(approved), Released, GivenUp)
     return None if found is None else found[0]
+
+
+def hint_for_incomplete(approved: str, to: str = "") -> str:
+    """Return what to do about a release that holds a claim and is not complete.
+
+    Args:
+        approved: its digest.
+        to: where --take-over belongs, for another command than publish.
+    """
+    option = f"--take-over {approved}"
+    return f"Let it end, or publish it again; if it is dead for good, add {option}{f' {to}' if to else ''}"
 
 
 def given_up(slot: GivenUp) -> AlreadyReleased:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from release_tool.core.codec import encode_text
 from release_tool.core.parts import of_bytes
-from release_tool.core.publication import GivenUp, ReleasedObject, claim_key, marker, marker_key
+from release_tool.core.publication import GivenUp, Released, ReleasedObject, claim_key, marker, marker_key
 from release_tool.core.receipt import PublishedObject
 from release_tool.errors import AlreadyReleased, IntegrityError, PublishError
 from release_tool.services.bucket import Taken
@@ -57,7 +57,7 @@ class Publisher:
         Raises:
             AlreadyReleased: a key is taken by another release; nothing of this one stays behind.
             IntegrityError: bytes changed, here or there.
-            PublishError: the store refused.
+            PublishError: the store refused, or what the plan replaces is gone.
             Unreachable: the store did not answer; what is there is kept.
         """
         held = self.claims.take()
@@ -80,39 +80,49 @@ class Publisher:
 
     def _look(self, held: tuple[Held, ...]) -> None:
         """Look at every key before anything is sent: something may lie there that nobody ever claimed."""
-        try:
-            for upload in self.served:
-                found = self.bucket.head(upload.key)
-                if found is not None and not self._will_do(found, upload):
-                    self._check_replaceable(upload, held)
-        except AlreadyReleased:
-            if all(one.fresh for one in held):
-                self.claims.let_go(list(held))
-            raise
+        for upload in self.served:
+            found = self.bucket.head(upload.key)
+            if found is not None and self._will_do(found, upload):
+                continue
+            refusal = self._missing(upload) if found is None else self._in_the_way(upload, held)
+            if refusal is not None:
+                if all(one.fresh for one in held):
+                    self.claims.let_go(list(held))
+                raise refusal
 
-    def _check_replaceable(self, upload: Upload, held: tuple[Held, ...]) -> None:
-        """Return only where other bytes under a key may be overwritten: by plan, or what a dead release left there.
+    def _missing(self, upload: Upload) -> PublishError | None:
+        """Return why an object may not be created: the plan replaces one, and there is none.
+
+        A killed run that goes on finds old bytes or its own under each such key, never nothing. Where the release is
+        complete, the object was replaced, and only what somebody removed since is put back.
+        """
+        planned = (self.plan.replaces or {}).get(upload.key)
+        if planned is None or isinstance(read_marker(self.bucket, self.approved), Released):
+            return None
+        return nothing_to_replace(upload.key, planned, self.bucket)
+
+    def _in_the_way(self, upload: Upload, held: tuple[Held, ...]) -> AlreadyReleased | None:
+        """Return why other bytes may not be overwritten; null where the plan does it, or a dead release left them.
 
         Raises:
-            AlreadyReleased: they are a release's, or nobody knows whose.
             IntegrityError: they lie among what proves this very release.
         """
         there, key = self.bucket.digest(upload.key), upload.key
         planned = (self.plan.replaces or {}).get(key)
         leftovers = {sha256 for one in held if key in one.claim.objects for sha256 in one.claim.leftovers}
         if there is None or there == planned or there in leftovers:
-            return
+            return None
         if upload not in self.served:
             raise IntegrityError(
                 f"{key} in {self.bucket.address} holds other bytes than were approved.",
                 hint="Nobody but this release writes there: find out who did.",
             )
         if planned is not None:
-            raise AlreadyReleased(
+            return AlreadyReleased(
                 f"{key} in {self.bucket.address} has the digest {there}; the plan replaces {planned}.",
                 hint="It was released again since: run check --overwrite and everything after it again.",
             )
-        raise AlreadyReleased(
+        return AlreadyReleased(
             f"{key} in {self.bucket.address} exists with other bytes: {there}.",
             hint="Release a new version, or plan to replace it with check --overwrite.",
         )
@@ -121,11 +131,12 @@ class Publisher:
         """Send a file unless it is there; over other bytes only where these may be replaced."""
         for _ in range(TRIES):
             found = self.bucket.head(upload.key)
-            if found is not None:
-                if self._will_do(found, upload):
-                    self.advance(upload.file.size)
-                    return
-                self._check_replaceable(upload, held)
+            if found is not None and self._will_do(found, upload):
+                self.advance(upload.file.size)
+                return
+            refusal = self._missing(upload) if found is None else self._in_the_way(upload, held)
+            if refusal is not None:
+                raise refusal
             # Taken: by the same release elsewhere, by a request of ours whose answer was lost, or by one who shouldn't.
             with suppress(Taken):
                 self.bucket.send(
@@ -185,6 +196,15 @@ class Publisher:
                 hint="Nobody but this release writes there: find out who did.",
             )
         return _published(found[1], found[0])
+
+
+def nothing_to_replace(key: str, planned: str, bucket: Bucket) -> PublishError:
+    """Return the refusal of an overwrite of what is not there."""
+    return PublishError(
+        f"{key} is not in {bucket.address}; the plan replaces {planned} there.",
+        hint="Look who removed it, and whether the address is the right one. check --overwrite and everything after it"
+        " again plans for what lies there now.",
+    )
 
 
 def _published(stored: Stored, data: bytes) -> PublishedObject:

@@ -18,6 +18,7 @@ from release_tool.core.publication import Claim, GivenUp, Released, claim_key, m
 from release_tool.core.receipt import Receipt
 from release_tool.documents import file_sha256
 from release_tool.services.bucket_folder import FolderBucket
+from release_tool.steps.publishing import Publisher
 
 PLAN = make_plan()
 KEYS = [key for artifact in PLAN.artifacts for key in (artifact.key, artifact.config_key)]
@@ -296,6 +297,49 @@ def test_a_plan_that_replaces_other_bytes_than_lie_there_is_refused(theirs, buck
     work = tmp_path / "next"
     digest = another(work, plan=make_plan(replaces=dict.fromkeys(KEYS, OTHER)))
     assert publish(work, bucket, digest) == 3
+    assert contents(bucket) == before
+
+
+@pytest.mark.parametrize("gone", [KEYS, KEYS[-1:]], ids=["all", "one"])
+def test_what_a_plan_replaces_and_is_not_there_is_not_created_in_its_place(theirs, replacing, bucket, capsys, gone):
+    """Neither a receipt nor a record says of a new object that it replaced another one."""
+    work, digest = replacing
+    for key in gone:
+        (bucket / key).unlink()
+    (work / "receipt.json").unlink(missing_ok=True)
+    before = contents(bucket)
+    assert publish(work, bucket, digest) == 8
+    err = capsys.readouterr().err
+    assert f"{gone[-1] if len(gone) == 1 else FIRST} is not in {bucket.as_uri()}" in err
+    assert "the plan replaces" in err
+    assert contents(bucket) == before  # also the claims of the one that is complete
+    assert not (work / "receipt.json").exists()
+
+
+def test_in_an_empty_bucket_nothing_is_replaced(replacing, bucket):
+    assert publish(replacing[0], bucket, replacing[1]) == 8
+    assert contents(bucket) == {}
+
+
+def test_what_is_removed_while_it_is_being_replaced_ends_the_release(theirs, replacing, bucket, monkeypatch):
+    look = Publisher._look
+
+    def removed(self, held):
+        look(self, held)
+        (bucket / LAST).unlink()
+
+    monkeypatch.setattr(Publisher, "_look", removed)
+    assert publish(replacing[0], bucket, replacing[1]) == 8
+    assert not (bucket / LAST).exists()
+    assert not (bucket / marker_key(replacing[1])).exists()
+
+
+def test_what_was_removed_from_a_complete_release_that_replaced_another_is_put_back(theirs, replacing, bucket):
+    work, digest = replacing
+    assert publish(work, bucket, digest) == 0
+    before = contents(bucket)
+    (bucket / LAST).unlink()
+    assert publish(work, bucket, digest) == 0
     assert contents(bucket) == before
 
 
