@@ -124,6 +124,10 @@ class Rewriting:
 
     def tell(self, flow, job, callers):
         """Write into one job what GitHub would give it."""
+        for step in job["steps"]:
+            # act serves a checkout from the copy, which is main, unless a ref is named: then it asks GitHub.
+            if str(step.get("uses")).startswith("actions/checkout@") and step.get("with", {}).get("ref") == "main":
+                del step["with"]["ref"]
         environment = environment_of(job)
         looked_up = environment or quoted(NO_ENVIRONMENT)
         for part in ("steps", "env"):

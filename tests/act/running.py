@@ -127,7 +127,8 @@ class Run:
 
     def calls_of(self, command):
         """Return the runs of one command of the program."""
-        return [call for call in self.calls if command in call.arguments]
+        options_off = ([word for word in call.arguments if not word.startswith("-")] for call in self.calls)
+        return [call for call, words in zip(self.calls, options_off, strict=True) if words[:1] == [command]]
 
 
 def named(expression, pattern):
