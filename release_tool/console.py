@@ -13,6 +13,7 @@ import time
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING
 
+from release_tool.core.beginning import MAX_SUMMARY_BYTES, beginning
 from release_tool.core.escape import annotation, annotation_property, log_text, plain, shortened
 
 if TYPE_CHECKING:
@@ -96,15 +97,27 @@ class Console:
         finally:
             bar.close()
 
-    def summary(self, markdown: str) -> None:
-        """Append to the step summary under Actions; the caller has escaped what models wrote."""
+    def summary(self, markdown: str, *, whole: str = "") -> None:
+        """Append to the step summary under Actions; the caller has escaped what models wrote.
+
+        GitHub drops a summary that is too large as a whole. Of such a one the beginning is written.
+
+        Args:
+            markdown: the text.
+            whole: where the whole of it is, for the reader of a beginning; a sentence.
+        """
         path = self.env.get("GITHUB_STEP_SUMMARY")
         if path:
             try:
-                with open(path, "a", encoding="utf-8") as stream:  # noqa: PTH123 - named by Actions
-                    stream.write(markdown.rstrip("\n") + "\n")
+                with open(path, "ab") as stream:  # noqa: PTH123 - named by Actions
+                    room = MAX_SUMMARY_BYTES - stream.tell()
+                    text = beginning(markdown.rstrip("\n") + "\n", room, whole)
+                    stream.write(text.encode())
             except OSError as error:  # the step itself has succeeded
                 self.warning(f"The step summary can't be written: {error.strerror}.")
+                return
+            if len(text.encode()) < len(markdown.encode()):
+                self.warning(f"The step summary is too large for GitHub and was cut. {whole}".rstrip())
 
     def outputs(self, values: Mapping[str, str]) -> None:
         """Append to the outputs of the step under Actions; a value may hold anything.

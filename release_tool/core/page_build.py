@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from release_tool.core import page_parts, page_proofs
 from release_tool.core.bars import SizeBar, size_plot
+from release_tool.core.bundle import bundle_name
 from release_tool.core.page import SIGN, CompatRow, Fact, FileRow, Level, Notice, Page, Picture
 from release_tool.core.proof import NODE, RUNTIME
 from release_tool.core.quantity import clip, plural, size_text
@@ -61,7 +62,7 @@ def make_page(given: Reviewed) -> Page:
         sign=SIGN[level],
         digest=review.digest,
         digest_groups=_groups(review.digest),
-        reasons=tuple(clip(reason, 600) for reason in review.reasons),
+        reasons=page_parts.some(review.reasons, "review.json"),
         notices=found,
         identity=page_parts.identity(plan),
         settings=page_parts.settings(plan),
@@ -80,7 +81,7 @@ def make_page(given: Reviewed) -> Page:
         sizes=_sizes(given),
         compat=given.compat,
         left_out=tuple(Fact(label=clip(item.id, 60), value=clip(item.reason, 600)) for item in plan.left_out),
-        warnings=tuple(clip(warning, 600) for warning in plan.warnings),
+        warnings=page_parts.some(plan.warnings, "plan.json"),
         lineage=page_parts.pairs(plan.lineage),
         replaces=page_parts.pairs(dict(plan.replaces or {}), mono=True),
         budgets=page_parts.pairs(dict(plan.budgets or {})),
@@ -94,7 +95,7 @@ def make_page(given: Reviewed) -> Page:
 
 
 def headline(given: Reviewed, level: Level) -> str:
-    """Return the first line of the page: may it be approved; whose code ran."""
+    """Return the first line of the page: may it be approved; whose code ran, or could have."""
     reasons = given.review.reasons
     if reasons:
         more = f" (and {plural(len(reasons) - 1, 'more reason')})" if len(reasons) > 1 else ""
@@ -103,9 +104,17 @@ def headline(given: Reviewed, level: Level) -> str:
         first = "Ready for approval."
     else:
         first = "Ready for approval, after a look at the points below."
+    ran = []
     if given.plan.source.remote_code:
-        first += " The oracle ran code that the model brings along."
-    return first
+        ran.append("ran code that the model brings along")
+    if reads_pickle(given.plan):
+        ran.append("read weights that can run code")
+    return f"{first} The oracle {' and '.join(ran)}." if ran else first
+
+
+def reads_pickle(plan: ReleasePlan) -> bool:
+    """Tell whether weights are read that can run code: pickle was allowed, and is what the model has."""
+    return plan.request.allow_pickle and plan.source.model.weights_format == "pickle"
 
 
 def notices(given: Reviewed) -> tuple[Notice, ...]:
@@ -113,15 +122,15 @@ def notices(given: Reviewed) -> tuple[Notice, ...]:
     found = [*_danger(given), *_missing_proofs(given), *_compat_notices(given)]
     warned: dict[str, list[str]] = {}
     for artifact in given.plan.artifacts:
-        for warning in given.bundles[artifact.id].warnings:
+        for warning in page_parts.some(given.bundles[artifact.id].warnings, bundle_name(artifact.id)):
             warned.setdefault(warning, []).append(clip(artifact.id, 60))
     found.extend(
-        Notice(level=Level.ATTENTION, title=f"Warning, {', '.join(names)}", text=clip(warning, 600))
+        Notice(level=Level.ATTENTION, title=f"Warning, {', '.join(names)}", text=warning)
         for warning, names in warned.items()
     )
     found.extend(
-        Notice(level=Level.ATTENTION, title="Warning of the plan", text=clip(warning, 600))
-        for warning in given.plan.warnings
+        Notice(level=Level.ATTENTION, title="Warning of the plan", text=warning)
+        for warning in page_parts.some(given.plan.warnings, "plan.json")
     )
     if given.plan.left_out:
         names = ", ".join(clip(item.id, 60) for item in given.plan.left_out)
@@ -137,8 +146,14 @@ def _danger(given: Reviewed) -> list[Notice]:
         names = ", ".join(f"{clip(f.repo, 80)}@{f.revision[:12]}:{clip(f.path, 80)}" for f in files[:5])
         more = f" and {plural(len(files) - 5, 'more file')}" if len(files) > 5 else ""
         found.append(Notice(level=Level.ATTENTION, title="Runs the model's own code", text=f"{names}{more}."))
+    if plan.request.tune_run_id is not None:
+        run, name = clip(plan.request.tune_run_id, 60), clip(plan.source.model_id, 200)
+        text = f"The weights come from the fine-tuning run {run}, not from what the hub has under the name {name}."
+        found.append(Notice(level=Level.ATTENTION, title="Weights of a fine-tuning run", text=text))
     if plan.request.allow_pickle:
         text = "The plan allows weights in pickle files; reading such a file can run code."
+        if reads_pickle(plan):
+            text = "The model's weights are pickle files, and were read; reading such a file can run code."
         found.append(Notice(level=Level.ATTENTION, title="Pickle allowed", text=text))
     if plan.replaces:
         text = f"{plural(len(plan.replaces), 'object')} that users may already have will be overwritten."

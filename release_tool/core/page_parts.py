@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from release_tool.core.bundle import bundle_name
 from release_tool.core.page import ArtifactCard, Fact, FileRow
 from release_tool.core.quantity import bytes_text, clip, number_text, plural, size_text
 
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
 
 MAX_CONFIG_CHARACTERS = 20_000
 MAX_LINEAGE_CHARACTERS = 600
+MAX_TEXT = 600
+MAX_LISTED = 20
+"""Of a list that a model or a job of it could make long."""
+MAX_PAIRS = 40
 NONE = "none"
 
 
@@ -26,6 +31,10 @@ def identity(plan: ReleasePlan) -> tuple[Fact, ...]:
     revision_note = f"asked for as {clip(asked, 80)}" if asked and asked != source.revision else ""
     target = plan.request.upload_target or NONE
     destination = (Fact(label="Goes to", value=clip(target, 60), note=clip(plan.to, 200)),) if plan.to else ()
+    run = plan.request.tune_run_id
+    tuned = (
+        (Fact(label="Fine-tuning run", value=clip(run, 60), note="the weights come from it", mono=True),) if run else ()
+    )
     return (
         Fact(label="Model", value=clip(source.model_id), mono=True),
         Fact(label="Version", value=clip(plan.request.version, 60), mono=True),
@@ -39,6 +48,7 @@ def identity(plan: ReleasePlan) -> tuple[Fact, ...]:
             note=f"listed under {clip(plan.request.model_source, 80)}",
         ),
         Fact(label="Revision", value=clip(source.revision, 100), note=revision_note, mono=True),
+        *tuned,
         Fact(label="Licence", value=licence_value(source.licence), note=licence_note(source.licence)),
         Fact(label="Kind", value=", ".join(plan.kinds), note=clip(source.kind_reason, 160)),
         Fact(label="Description", value=clip(plan.description, 500) or NONE),
@@ -128,7 +138,7 @@ def card(artifact: PlannedArtifact, bundle: Bundle, config: str) -> ArtifactCard
             Fact(label="Registered as", value=clip(artifact.registered_name), mono=True),
         ),
         facts=tuple(facts),
-        warnings=tuple(clip(warning, 600) for warning in bundle.warnings),
+        warnings=some(bundle.warnings, bundle_name(artifact.id)),
         config_sha256=bundle.config.sha256,
         config_text=clip(config, MAX_CONFIG_CHARACTERS),
     )
@@ -174,10 +184,20 @@ def tolerances(values: Tolerances, plan: ReleasePlan) -> tuple[Fact, ...]:
 def pairs(data: dict[str, object] | None, *, mono: bool = False) -> tuple[Fact, ...]:
     """Return a JSON object as facts, nested values as one line of JSON."""
     rows = []
-    for key, value in (data or {}).items():
+    for key, value in list((data or {}).items())[:MAX_PAIRS]:
         shown = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True)
         rows.append(Fact(label=clip(key), value=clip(shown, MAX_LINEAGE_CHARACTERS), mono=mono))
+    more = len(data or {}) - MAX_PAIRS
+    if more > 0:
+        rows.append(Fact(label="and", value=f"{more:,} more, which plan.json holds"))
     return tuple(rows)
+
+
+def some(texts: tuple[str, ...], document: str) -> tuple[str, ...]:
+    """Return the first texts, each clipped; where there are more, the last one says how many and what holds them."""
+    shown = tuple(clip(text, MAX_TEXT) for text in texts[:MAX_LISTED])
+    more = len(texts) - len(shown)
+    return (*shown, f"and {more:,} more, which {document} holds") if more else shown
 
 
 def file_rows(files: Iterable[FileDigest]) -> tuple[FileRow, ...]:

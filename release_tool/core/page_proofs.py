@@ -7,6 +7,7 @@ decided a second time here.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from release_tool.core.bars import TokenBar, token_plot
@@ -31,6 +32,9 @@ RING_MEANING = {
 }
 RING_MARK = {"runtime": "circle", "node": "diamond", "legacy": "triangle"}
 SHOWN_REASONS = 5
+SHOWN_VERSIONS = 20
+SHOWN_SHAPES = 60
+"""More than the shipped probes have; other sets are not released, and have a page."""
 PINNED = "the server's own versions"
 STAND_IN = "stand-in: installed versions, not the server's own"
 
@@ -81,15 +85,20 @@ def proof_row(certificate: Certificate, proof: Proof) -> ProofRow:
         headroom=headroom,
         worst_probe=probe,
         cosine=_cosine(min(cosines)) if cosines else "",
-        versions=tuple(
-            Fact(label=clip(name, 60), value=clip(version, 60)) for name, version in sorted(proof.versions.items())
-        ),
+        versions=_versions(proof),
         versions_note=whose(proof, certificate.plan.target_versions),
         reasons=tuple(clip(reason, 500) for reason in failures[:SHOWN_REASONS]),
         more_reasons=plural(len(failures) - SHOWN_REASONS, "more probe") if len(failures) > SHOWN_REASONS else "",
         diagnosis=_diagnosis(certificate, proof),
         note=_note(proof),
     )
+
+
+def _versions(proof: Proof) -> tuple[Fact, ...]:
+    named = sorted(proof.versions.items())
+    shown = tuple(Fact(label=clip(name, 60), value=clip(version, 60)) for name, version in named[:SHOWN_VERSIONS])
+    more = len(named) - len(shown)
+    return (*shown, Fact(label="and", value=f"{more:,} more")) if more else shown
 
 
 def _diagnosis(certificate: Certificate, proof: Proof) -> str:
@@ -183,7 +192,12 @@ def shape_rows(certificate: Certificate, rings: tuple[str, ...]) -> tuple[ShapeR
             cells=tuple(_cell(by_ring.get(ring, []), certificate.bundle.kind) for ring in rings),
         )
         rows.append((min(tokens), shape, row))
-    return tuple(row for _, _, row in sorted(rows, key=lambda item: item[:2]))
+    ordered = tuple(row for _, _, row in sorted(rows, key=lambda item: item[:2]))
+    more = len(ordered) - SHOWN_SHAPES
+    if more <= 0:
+        return ordered
+    rest = replace(ordered[0], shape=f"and {more:,} more", probes="", tokens="", cells=("",) * len(rings))
+    return (*ordered[:SHOWN_SHAPES], rest)
 
 
 def _cell(items: list[Comparison], kind: ModelKind) -> str:

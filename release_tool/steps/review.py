@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from release_tool.core.review import Review
 
 TEMPLATES = ("review.html.j2", "review.md.j2")
+WHOLE = "The whole page is review.md in the work folder; a workflow keeps it as its artifact review."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +87,7 @@ def run_review(context: Context) -> ReviewResult:
             write_atomic(work.path(name), text)
         review = _with_pages(given.review, texts)
         work.write("review.json", review)
-        context.console.summary(texts["review.md"])
+        context.console.summary(texts["review.md"], whole=WHOLE)
     _tell(context, review)
     return ReviewResult(review=review, page=work.path("review.html"))
 

@@ -11,6 +11,7 @@ from release_tool.core.page_build import Reviewed
 from release_tool.core.page_compat import compat_rows, unread_row
 from release_tool.core.page_parts import pretty_config
 from release_tool.core.plan import ReleasePlan
+from release_tool.core.proof import RINGS
 from release_tool.core.review import blockers, make_review
 from release_tool.core.source import SourceSnapshot
 from release_tool.documents import file_sha256
@@ -149,6 +150,11 @@ def _certificate(work: WorkFolder, plan: ReleasePlan, source: SourceSnapshot, bu
         return None
     certificate = work.read(Certificate, name, made_by="validate")
     work.check_chain(certificate, name)
+    if len(certificate.proofs) > len(RINGS):
+        raise IntegrityError(
+            f"{name} holds {len(certificate.proofs):,} proofs, there are {len(RINGS)} rings.",
+            hint="Run release-tool validate again.",
+        )
     used = {"plan.json", "source.json", bundle_name(bundle.artifact)}
     folded = sorted(path.name for path in work.folder.glob(f"proof-*-{bundle.artifact}.json"))
     unknown = sorted((used | set(folded)) - set(certificate.uses))

@@ -13,6 +13,7 @@ from factories import (
     make_bundle,
     make_comparison,
     make_facts,
+    make_model_facts,
     make_plan,
     make_proof,
     make_request,
@@ -24,7 +25,8 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from releases import one_changed, write_release
 
-from release_tool.core.bundle import FileDigest
+from release_tool.core.beginning import MAX_SUMMARY_BYTES, beginning
+from release_tool.core.bundle import MAX_WARNINGS, FileDigest
 from release_tool.core.certificate import fold
 from release_tool.core.escape import markdown, one_line
 from release_tool.core.kinds import ModelKind
@@ -504,6 +506,113 @@ def test_every_text_can_be_read_on_every_ground_it_stands_on(palette):
     pairs += [(tone, "paper") for tone in ("ok", "attention", "note")]
     faint = {pair: round(contrast(colours[pair[0]], colours[pair[1]]), 2) for pair in pairs}
     assert not {pair: ratio for pair, ratio in faint.items() if ratio < 4.5}
+
+
+# --- lists that a model or a job of it could make long ----------------------------------------------------------------
+
+
+def flooded(reviewed, char):
+    """Return a release whose every list is long, of texts that grow when they are escaped."""
+    text = char * 2000
+    many = {f"{number} {text}": text for number in range(100)}
+    plan = replace(reviewed.plan, warnings=tuple(many), lineage=many)
+
+    def flood(proof):
+        rows = tuple(replace(proof.comparisons[0], probe=name, shape=name, error=text) for name in many)
+        return replace(proof, versions=many, comparisons=rows, note=text)
+
+    bundles = {
+        name: replace(
+            bundle,
+            warnings=tuple(f"{name} {number} {text}" for number in range(MAX_WARNINGS)),
+            export=replace(bundle.export, versions=many, inputs=tuple(many)),
+        )
+        for name, bundle in reviewed.bundles.items()
+    }
+    certificates = {
+        name: replace(one, plan=plan, bundle=bundles[name], proofs=tuple(flood(proof) for proof in one.proofs))
+        for name, one in reviewed.certificates.items()
+    }
+    review = replace(reviewed.review, digest=None, reasons=tuple(many))
+    configs = dict.fromkeys(bundles, text * 100)
+    return replace(reviewed, plan=plan, bundles=bundles, certificates=certificates, review=review, configs=configs)
+
+
+def test_long_lists_are_cut_and_say_how_long_they_are(reviewed):
+    page = make_page(flooded(reviewed, "x"))
+    for card in page.artifacts:
+        assert len(card.warnings) == 21
+        assert card.warnings[-1] == f"and 180 more, which bundle-{card.id}.json holds"
+    assert page.warnings[-1] == "and 80 more, which plan.json holds"
+    assert page.reasons[-1] == "and 80 more, which review.json holds"
+    assert (len(page.lineage), page.lineage[-1].value) == (41, "60 more, which plan.json holds")
+    titles = [notice.title for notice in page.notices]
+    assert (titles.count("Warning, onnx"), titles.count("Warning of the plan")) == (21, 21)
+    assert {(len(row.versions), row.versions[-1].value) for row in page.proofs} == {(21, "80 more")}
+    shapes = [row.shape for row in page.shapes if row.artifact == "onnx"]
+    assert (len(shapes), shapes[-1]) == (61, "and 40 more")
+
+
+@pytest.mark.parametrize("char", ["x", "|", "<", "@", "\U0001f600", "\x00"])
+def test_however_hostile_a_step_summary_shows_what_comes_first(reviewed, char):
+    text = render_markdown(MARKDOWN, make_page(flooded(reviewed, char)))
+    before, _, _ = text.partition("\n## What it is\n")
+    assert len(before.encode()) < MAX_SUMMARY_BYTES // 2, "what comes first is never cut"
+    # Each @ becomes eleven signs: of such a page the beginning is shown.
+    assert (len(text.encode()) < MAX_SUMMARY_BYTES) == (char != "@")
+    assert beginning(text, MAX_SUMMARY_BYTES).startswith(before)
+
+
+# --- whose weights, and who ran them ----------------------------------------------------------------------------------
+
+
+CODE = (RemoteCode(repo="acme/code", revision="d" * 40, path="modeling.py", digest="sha256:" + "e" * 64),)
+
+
+@pytest.mark.parametrize(
+    ("code", "allowed", "weights", "says"),
+    [
+        ((), False, "safetensors", ""),
+        ((), True, "safetensors", ""),
+        ((), True, "pickle", " The oracle read weights that can run code."),
+        (CODE, False, "safetensors", " The oracle ran code that the model brings along."),
+        (CODE, True, "pickle", " The oracle ran code that the model brings along and read weights that can run code."),
+    ],
+)
+def test_the_first_line_says_what_of_the_model_could_run(tmp_path, code, allowed, weights, says):
+    facts = make_facts(remote_code=code, model=make_model_facts(weights_format=weights))
+    write_release(
+        tmp_path, plan=make_plan(source=facts, request=make_request(allow_pickle=allowed)), rings=("runtime", "node")
+    )
+    page = make_page(read_release(WorkFolder(tmp_path), look_inside=False))
+    _, dot, rest = page.headline.partition("below.") if says or allowed else page.headline.partition("approval.")
+    assert dot
+    assert rest == says
+    assert render_markdown(MARKDOWN, page).startswith(f"**{page.headline}**")
+    pickles = [notice.text for notice in page.notices if notice.title == "Pickle allowed"]
+    assert bool(pickles) == allowed
+    assert ("were read" in "".join(pickles)) == (weights == "pickle")
+
+
+def test_weights_of_a_fine_tuning_run_are_named_before_the_approval(tmp_path):
+    facts = make_facts(origin="folder", model_id="sentence-transformers/famous")
+    write_release(
+        tmp_path, plan=make_plan(source=facts, request=make_request(tune_run_id="4712")), rings=("runtime", "node")
+    )
+    page = make_page(read_release(WorkFolder(tmp_path), look_inside=False))
+    (notice,) = [notice for notice in page.notices if notice.title == "Weights of a fine-tuning run"]
+    assert notice.level is Level.ATTENTION
+    assert page.level is Level.ATTENTION
+    assert "run 4712, not from what the hub has under the name sentence-transformers/famous" in notice.text
+    assert [fact.value for fact in page.identity if fact.label == "Fine-tuning run"] == ["4712"]
+    text = render_markdown(MARKDOWN, page)
+    assert text.index("4712") < text.index("## What it is")
+
+
+def test_a_release_from_the_hub_names_no_run(reviewed):
+    page = make_page(reviewed)
+    assert not [fact for fact in page.identity if fact.label == "Fine-tuning run"]
+    assert not [notice for notice in page.notices if "fine-tuning" in notice.title]
 
 
 # --- the likely cause -------------------------------------------------------------------------------------------------

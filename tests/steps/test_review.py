@@ -17,6 +17,7 @@ from release_tool.cli import run
 from release_tool.core.codec import decode_text
 from release_tool.core.review import Review
 from release_tool.documents import WorkFolder, file_sha256
+from release_tool.packaged import read_packaged
 
 GREEN = ("runtime", "node")
 
@@ -263,6 +264,45 @@ def test_the_step_summary_gets_the_markdown(work, tmp_path, monkeypatch):
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
     assert review(work) == 0
     assert summary.read_text().strip() == (work / "review.md").read_text().strip()
+
+
+def test_a_page_that_github_would_not_show_begins_with_what_matters(work, tmp_path, monkeypatch, capsys):
+    """A template of the repository's own may be long, and the step may have written before."""
+    summary = tmp_path / "summary.md"
+    before = "before\n" * 40_000
+    summary.write_text(before)
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
+    packaged = read_packaged("templates/review.md.j2").decode()
+    (work / "templates").mkdir()
+    (work / "templates" / "review.md.j2").write_text(packaged.replace("## Archives", "## Archives\n\n" + "ü" * 450_000))
+    assert review(work) == 0
+    page, text = (work / "review.md").read_text(), summary.read_text()
+    assert summary.stat().st_size <= 1024 * 1024 < len((before + page).encode())
+    kept, _, note = text.removeprefix(before).partition("\n**Cut here")
+    assert page.startswith(kept)
+    assert page[len(kept) :].startswith("## Archives")
+    assert document(work).digest in kept
+    assert "## Proofs" in kept
+    assert "review.md" in note
+    assert "too large for GitHub" in capsys.readouterr().err
+
+
+def test_a_bundle_with_a_flood_of_warnings_is_refused(tmp_path, capsys):
+    def flood(bundle):
+        return replace(bundle, warnings=tuple(f"warning {number}" for number in range(201)))
+
+    write_release(tmp_path, change_bundle=flood)
+    assert review(tmp_path) == 7
+    assert "holds 201 warnings" in capsys.readouterr().err
+
+
+def test_a_certificate_with_more_proofs_than_rings_is_refused(work, capsys):
+    data = json.loads((work / "certificate-onnx.json").read_text())
+    data["proofs"] *= 2
+    (work / "certificate-onnx.json").write_text(json.dumps(data))
+    assert review(work) == 7
+    assert "holds 4 proofs" in capsys.readouterr().err
 
 
 def test_the_summary_of_a_red_release_is_written_too(tmp_path, monkeypatch):
