@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from release_tool.core.plan import LicenceFacts, PlannedArtifact, SourceFacts
     from release_tool.core.request import ReleaseRequest
 
+REFUSED = "; publish will refuse it: plan again with --accept-licence NAME"
+"""What follows for a licence that is not listed, and that nobody has accepted."""
+
 
 def collect(
     request: ReleaseRequest, source: SourceFacts, targets: tuple[str, ...], artifacts: tuple[PlannedArtifact, ...]
@@ -41,7 +44,7 @@ def collect(
 
 
 def _licence(facts: LicenceFacts) -> Iterator[str]:
-    accepted = f"; {facts.accepted} was accepted" if facts.accepted else "; publishing will ask for --accept-licence"
+    accepted = f"; {facts.accepted} was accepted" if facts.accepted else REFUSED
     match verdict(facts):
         case LicenceVerdict.MISSING:
             yield f"The card declares no licence that can be read{accepted}."

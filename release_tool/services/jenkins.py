@@ -19,7 +19,7 @@ from release_tool.core.escape import one_line
 from release_tool.core.notice import Job, Seen, known_result
 from release_tool.errors import MissingExtra, RemoteFailed, Unreachable, UsageError
 from release_tool.services.addresses import job_path
-from release_tool.services.secrets import TOKEN_VARIABLE, USER_VARIABLE
+from release_tool.services.secrets import KEYS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -63,10 +63,13 @@ class JenkinsServer:
     """One Jenkins and one user of it."""
 
     def __init__(self, server: str, credentials: Credentials, clock: Clock) -> None:
+        given = {"user": ("user", credentials.user), "token": ("API token", credentials.token)}
+        missing = [key for key, (_, value) in given.items() if not value]
         if not credentials.user or not credentials.token:
+            variables = " and ".join(KEYS[key] for key in missing)
             raise UsageError(
-                f"{credentials.origin} has no user and API token of Jenkins.",
-                hint=f"Set {USER_VARIABLE} and {TOKEN_VARIABLE}, or name a secret with --secret.",
+                f"{credentials.origin} has no {' and '.join(given[key][0] for key in missing)} of Jenkins.",
+                hint=f"Set {variables}, or name a secret with --secret that holds {' and '.join(missing)}.",
             )
         try:
             import jenkins

@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from release_tool.steps import emit
 
@@ -40,13 +41,18 @@ Examples:
     envvar=["RELEASE_TOOL_DOCTOR_REPOSITORY", "GITHUB_REPOSITORY"],
     help="Repository for --github.  [default: GITHUB_REPOSITORY]",
 )
-@click.pass_obj
-def command(context: Context, repository: str | None, *, github: bool) -> None:
+@click.pass_context
+def command(ctx: click.Context, /, repository: str | None, *, github: bool) -> None:
     """Look, and fail where something is missing."""
     if github:
-        run_github(context, repository)
-    else:
-        run_machine(context)
+        run_github(ctx.obj, repository)
+        return
+    # GITHUB_REPOSITORY is set in every job, and asks for nothing.
+    if ctx.get_parameter_source("repository") is ParameterSource.COMMANDLINE:
+        from release_tool.errors import UsageError
+
+        raise UsageError("--repository means nothing without --github.", hint="Add --github, or leave it out.")
+    run_machine(ctx.obj)
 
 
 def run_machine(context: Context) -> None:

@@ -71,6 +71,8 @@ def plan_notice(context: Context, options: Options) -> Planned:
 def run_notify(context: Context, options: Options, clock: Clock | None = None) -> BuildNotice:
     """Start what has to be started, wait for it, and write notice.json at every step.
 
+    With --json it is printed also where Jenkins has failed.
+
     Raises:
         UsageError: nothing was published yet, or there are no credentials.
         IntegrityError: the receipt is of another release than that of the work folder.
@@ -78,6 +80,7 @@ def run_notify(context: Context, options: Options, clock: Clock | None = None) -
         Unreachable: no answer, or no result in time; run again, it goes on.
     """
     from release_tool.documents import WorkFolder
+    from release_tool.errors import RemoteFailed, Unreachable
     from release_tool.steps.notifying import Kept
 
     work = WorkFolder(context.work)
@@ -86,7 +89,12 @@ def run_notify(context: Context, options: Options, clock: Clock | None = None) -
         notice = _continued(work, options, builds)
         kept = Kept(work, NOTICE_NAME, notice)
         connection = connect(context, options, clock)
-        return ask_jenkins(context, connection, options, kept, since=receipt.released_at, approved=receipt.approved)
+        try:
+            return ask_jenkins(context, connection, options, kept, since=receipt.released_at, approved=receipt.approved)
+        except (RemoteFailed, Unreachable):
+            if context.json:
+                emit(context, "", kept.notice)
+            raise
 
 
 def _read(work: WorkFolder) -> tuple[Receipt, tuple[Build, ...]]:

@@ -438,8 +438,8 @@ def test_a_description_of_which_nothing_is_left_gives_way_to_the_default():
 @pytest.mark.parametrize(
     ("files", "over", "words"),
     [
-        (dense(**{"README.md": None}), {}, "declares no licence that can be read"),
-        (dense(**{"README.md": "---\nlicense: gpl-3.0\n---\n"}), {}, "gpl-3.0 is not on the list"),
+        (dense(**{"README.md": None}), {}, "read; publish will refuse it: plan again with --accept-licence NAME"),
+        (dense(**{"README.md": "---\nlicense: gpl-3.0\n---\n"}), {}, "open licences; publish will refuse it: plan"),
         (dense(**{"README.md": "---\nlicense: gpl-3.0\n---\n"}), {"accept_licence": "gpl-3.0"}, "was accepted"),
         (bare(config={"dtype": "float16"}), {}, "float16"),
         (bare(config={"dtype": "bfloat16"}), {}, "bfloat16"),

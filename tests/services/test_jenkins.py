@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -169,11 +170,18 @@ def test_a_wrong_token_is_a_refusal_that_names_the_variables_origin(jenkins, use
     assert "the environment" in raised.value.hint
 
 
-@pytest.mark.parametrize(("user", "token"), [(None, TOKEN), (USER, None), (None, None)])
-def test_without_user_or_token_it_says_which_variables(jenkins, user, token):
-    with pytest.raises(UsageError) as raised:
+@pytest.mark.parametrize(
+    ("user", "token", "words", "names"),
+    [
+        (None, TOKEN, "no user of Jenkins", {"RELEASE_TOOL_JENKINS_USER"}),
+        (USER, None, "no API token of Jenkins", {"RELEASE_TOOL_JENKINS_TOKEN"}),
+        (None, "", "no user and API token of", {"RELEASE_TOOL_JENKINS_USER", "RELEASE_TOOL_JENKINS_TOKEN"}),
+    ],
+)
+def test_without_user_or_token_it_names_what_is_missing_and_nothing_else(jenkins, user, token, words, names):
+    with pytest.raises(UsageError, match=words) as raised:
         JenkinsServer(jenkins.address, Credentials(user=user, token=token), Clock())
-    assert "RELEASE_TOOL_JENKINS_TOKEN" in raised.value.hint
+    assert set(re.findall(r"RELEASE_TOOL_\w+", raised.value.hint)) == names
 
 
 def test_a_disabled_job_and_an_illegal_choice_are_refused(jenkins, client):

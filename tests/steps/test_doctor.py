@@ -93,6 +93,14 @@ def test_too_little_memory_for_a_trace_is_missing(env, tmp_path) -> None:
     assert found["memory"].level is Level.MISSING
 
 
+def test_a_repository_without_github_is_refused_and_the_variable_of_every_job_is_not(env, monkeypatch, capsys) -> None:
+    monkeypatch.setenv("GITHUB_REPOSITORY", "octo-org/models")
+    assert run(["doctor"]) in (0, 12)
+    assert "--repository" not in capsys.readouterr().err
+    assert run(["doctor", "--repository", "octo-org/models"]) == 2
+    assert "--repository means nothing without --github" in capsys.readouterr().err
+
+
 def test_a_hub_that_answers_is_told(hub, env, tmp_path) -> None:
     env.delenv("HF_HUB_OFFLINE")
     found = {

@@ -153,6 +153,14 @@ def test_with_json_the_document_is_printed(work, jenkins, capsys):
     assert decode_text(BuildNotice, capsys.readouterr().out) == notice_of(work)
 
 
+def test_with_json_the_document_is_printed_also_where_the_build_has_failed(work, jenkins, capsys):
+    jenkins.job.fates = ["FAILURE"]
+    assert notify(work, jenkins, "--json") == 10
+    printed = decode_text(BuildNotice, capsys.readouterr().out)
+    assert printed == notice_of(work)
+    assert printed.builds[0].result == "FAILURE"
+
+
 def test_a_job_that_declares_the_digest_gets_it(work, jenkins):
     jenkins.job.declared["APPROVED_DIGEST"] = None
     assert notify(work, jenkins) == 0
