@@ -83,5 +83,6 @@ def own_row(name: str = "tiny", version: str = "1.0.0", fmt: str = "onnx", **ove
         column.BUILD_NUMBER: None,
         column.BUILD_URL: None,
         column.LINEAGE: None,
+        column.TUNING_RUN: None,
     }
     return {**row, **over}

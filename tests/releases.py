@@ -75,6 +75,7 @@ def write_release(
     change_source: Any = lambda source: source,
     change_config: Any = lambda data: data,
     archive_of: Any = None,
+    model_config: dict[str, Any] | None = None,
 ) -> Release:
     """Write a release as plan, fetch, trace and validate would, and return it.
 
@@ -89,6 +90,7 @@ def write_release(
         change_source: source → source, before it is written.
         change_config: bytes of config.json → bytes, before it is written.
         archive_of: artifact id → bytes of its archive; null for a small one that is always the same.
+        model_config: the config.json of the planned model; null for that of the factory's plan.
     """
     work = WorkFolder(folder)
     plan = plan or make_plan(kind)
@@ -99,7 +101,9 @@ def write_release(
     release = Release(folder=folder, plan=plan, source=source)
     for artifact in plan.artifacts:
         archive = _file(work, f"archives/{artifact.file_name}", (archive_of or _zip)(artifact.id))
-        config = _file(work, f"archives/{artifact.id}.config.json", change_config(config_of(plan, artifact, archive)))
+        config = _file(
+            work, f"archives/{artifact.id}.config.json", change_config(config_of(plan, artifact, archive, model_config))
+        )
         uses = work.uses("plan.json", "source.json")
         made = make_bundle(kind, artifact.format, artifact=artifact.id, archive=archive, config=config, uses=uses)
         bundle = change_bundle(made)

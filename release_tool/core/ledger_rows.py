@@ -92,6 +92,7 @@ def _row(release: Published, artifact: PlannedArtifact, certificate: Certificate
         column.BUILD_NUMBER: outcome.number,
         column.BUILD_URL: outcome.url,
         column.LINEAGE: certificate.lineage,
+        column.TUNING_RUN: plan.request.tune_run_id,
     }
 
 

@@ -21,6 +21,7 @@ HELP = """Look in the bucket whether the planned version is taken.
 Exit code 3 when one of the plan's keys exists, with its digest and the release that it belongs to. A bucket that
 can't say is an error and never means that a key is free. Publishing looks again, under the bucket's own conditions.
 The plan is written to where something is to be replaced, else nothing is.
+A fine-tuning run whose weights are planned must be one of GITHUB_REPOSITORY itself, on main, and have ended well.
 
 \b
 Examples:
@@ -98,6 +99,7 @@ def run_check(context: Context, to: str | None, *, overwrite: bool = False, dry_
     With --json, what was found is printed also where it is refused.
 
     Raises:
+        RequestError: the weights come from a run that is not this repository's own fine-tuning.
         AlreadyReleased: a key exists and the plan does not replace it.
         PublishError: the bucket refused to say, or holds nothing where the plan replaces something.
         Unreachable: it did not answer.
@@ -121,8 +123,10 @@ def _checked(context: Context, work: WorkFolder, to: str | None, *, overwrite: b
     from release_tool.services.buckets import open_bucket
     from release_tool.steps.publish import default_address
     from release_tool.steps.settings import planned_address
+    from release_tool.steps.tuning import check_tuning_run
 
     plan = work.read(ReleasePlan, "plan.json", made_by="plan")
+    check_tuning_run(context, plan)
     bucket = open_bucket(planned_address(context.repo, plan, to) or default_address(work.folder))
     with context.console.step("Check"):
         existing, claimed = look(bucket, plan)

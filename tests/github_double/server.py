@@ -341,6 +341,9 @@ class Handler(BaseHTTPRequestHandler):
         ]
         return 200, {"total_count": len(found), "workflow_runs": found[: int(query.get("per_page", 30))]}
 
+    def get_run(self, number, **_):
+        return next(((200, run) for run in self.hub.runs if run["id"] == int(number)), MISSING)
+
     def dispatch(self, workflow, *, data, **_):
         head, path = self.hub.git.head(data["ref"]), f".github/workflows/{workflow}"
         found = self.hub.git.object(f"{self.hub.default_branch}:{path}")
@@ -370,9 +373,26 @@ ROUTES = (
     ("POST", "pulls", "make_pull"),
     ("PATCH", r"pulls/(\d+)", "change_pull"),
     ("GET", r"actions/workflows/([^/]+)/runs", "get_runs"),
+    ("GET", r"actions/runs/(\d+)", "get_run"),
     ("POST", r"actions/workflows/([^/]+)/dispatches", "dispatch"),
 )
 MISSING = (404, {"message": "Not Found", "documentation_url": "https://docs.github.example/rest", "status": "404"})
+
+
+def tuning_run(repository, number, /, **over):
+    """Return a run of the fine-tuning workflow as GitHub tells of it, changed by keyword."""
+    return {
+        "id": number,
+        "path": ".github/workflows/tune-model.yml",
+        "head_branch": "main",
+        "head_sha": "a" * 40,
+        "event": "workflow_dispatch",
+        "status": "completed",
+        "conclusion": "success",
+        "repository": {"full_name": repository},
+        "head_repository": {"full_name": repository},
+        **over,
+    }
 
 
 def refused(message):

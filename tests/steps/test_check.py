@@ -7,15 +7,19 @@ import shutil
 from dataclasses import replace
 
 import pytest
-from factories import make_plan
+from factories import make_facts, make_plan, make_request
+from github_double.git import Git
+from github_double.server import GitHubDouble, tuning_run
 from publications import another, reviewed
 
 from release_tool.cli import run
 from release_tool.core.codec import decode_text, encode_text
 from release_tool.core.plan import ReleasePlan
 from release_tool.core.publication import GivenUp, marker_key
-from release_tool.documents import file_sha256
+from release_tool.documents import WorkFolder, file_sha256
 from release_tool.lock import hold
+
+REPOSITORY = "octo-org/models"
 
 
 @pytest.fixture(scope="module")
@@ -157,3 +161,108 @@ def test_a_bucket_that_can_not_say_is_an_error_and_no_free_key(work, bucket, app
     assert check(work, bucket) != 0
     assert "free" not in capsys.readouterr().out
     assert publish(work, bucket, approved) not in {0, 1}
+
+
+# --- weights of a fine-tuning run -------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def github(tmp_path_factory):
+    git = Git.made(tmp_path_factory.mktemp("github") / "git", {"README.md": b"x"})
+    with GitHubDouble(git, REPOSITORY) as server:
+        yield server
+
+
+@pytest.fixture
+def tuned(tmp_path, github, monkeypatch):
+    """Return a work folder with the plan of a model of run 4712, and GitHub in the environment."""
+    for name in ("GITHUB_TOKEN", "GH_TOKEN", "GITHUB_ACTIONS"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in github.environment().items():
+        monkeypatch.setenv(name, value)
+    github.runs.clear()
+    github.requests.clear()
+    facts = make_facts(origin="folder", model_id="acme/tuned")
+    WorkFolder(tmp_path / "tuned").write("plan.json", make_plan(source=facts, request=make_request(tune_run_id="4712")))
+    return tmp_path / "tuned"
+
+
+def test_a_run_of_this_repositorys_own_fine_tuning_is_taken(tuned, bucket, github, capsys):
+    github.runs.append(tuning_run(REPOSITORY, 4712))
+    assert check(tuned, bucket) == 0
+    assert [one.path for one in github.requests] == [f"/repos/{REPOSITORY}/actions/runs/4712"]
+    assert "warning" not in capsys.readouterr().err
+
+
+def test_github_may_write_the_reference_behind_the_path(tuned, bucket, github):
+    github.runs.append(tuning_run(REPOSITORY.upper(), 4712, path=".github/workflows/tune-model.yml@main"))
+    assert check(tuned, bucket) == 0
+
+
+@pytest.mark.parametrize(
+    ("over", "says"),
+    [
+        ({"head_repository": {"full_name": "mallory/models"}}, "it ran code of mallory/models, not octo-org/models"),
+        ({"head_repository": None}, "it ran code of unknown"),
+        ({"repository": {"full_name": "mallory/models"}}, "it belongs to mallory/models"),
+        ({"path": ".github/workflows/ci.yml"}, "its workflow is .github/workflows/ci.yml"),
+        ({"path": "mallory/x/.github/workflows/tune-model.yml@main"}, "its workflow is mallory/x/"),
+        ({"head_branch": "feature"}, "it ran on feature, not main"),
+        ({"head_branch": None}, "it ran on unknown"),
+        ({"conclusion": "failure"}, "it has not ended well, but is failure"),
+        ({"conclusion": None, "status": "in_progress"}, "it has not ended well, but is in_progress"),
+        ({"path": "\x1b[31m::error::" + "n" * 5000}, "its workflow is"),
+    ],
+)
+def test_any_other_run_is_refused_before_the_bucket_is_asked(tuned, bucket, github, capsys, over, says):
+    bucket.write_text("a file: asking it is another error")
+    github.runs.append(tuning_run(REPOSITORY, 4712, **over))
+    assert check(tuned, bucket) == 2
+    said = capsys.readouterr().err
+    assert f"--tune-run-id: 4712: {says}" in said
+    assert said.count("--tune-run-id: ") == 1
+    assert "\x1b" not in said
+    assert len(said) < 2000
+
+
+def test_everything_that_speaks_against_a_run_is_said_at_once(tuned, bucket, github, capsys):
+    github.runs.append(tuning_run(REPOSITORY, 4712, head_branch="x", conclusion="cancelled", path=""))
+    assert check(tuned, bucket) == 2
+    assert capsys.readouterr().err.count("--tune-run-id: ") == 3
+
+
+def test_a_run_that_is_not_there_is_refused(tuned, bucket, github, capsys):
+    github.runs.append(tuning_run(REPOSITORY, 4713))
+    assert check(tuned, bucket) == 2
+    assert "octo-org/models has no such run" in capsys.readouterr().err
+
+
+def test_another_run_than_was_asked_for_is_refused(tuned, bucket, github, capsys):
+    github.fault("GET .*runs/4712", status=200, data=tuning_run(REPOSITORY, 4713))
+    assert check(tuned, bucket) == 2
+    assert "something else than this run" in capsys.readouterr().err
+
+
+def test_a_github_that_does_not_say_is_an_error_and_no_yes(tuned, bucket, github, monkeypatch):
+    github.runs.append(tuning_run(REPOSITORY, 4712))
+    github.fault("GET .*runs/4712", status=403, data={"message": "Resource not accessible by integration"})
+    assert check(tuned, bucket) == 10
+    monkeypatch.delenv("GITHUB_TOKEN")
+    assert check(tuned, bucket) == 2
+
+
+def test_where_there_is_no_repository_of_github_nobody_looked_and_that_is_said(
+    tuned, bucket, github, monkeypatch, capsys
+):
+    monkeypatch.delenv("GITHUB_REPOSITORY")
+    assert check(tuned, bucket) == 0
+    assert "Nobody looked whether 4712 is a fine-tuning run" in capsys.readouterr().err
+    assert not github.requests
+
+
+def test_a_model_of_the_hub_asks_github_nothing(work, bucket, github, monkeypatch):
+    for name, value in github.environment().items():
+        monkeypatch.setenv(name, value)
+    github.requests.clear()
+    assert check(work, bucket) == 0
+    assert not github.requests

@@ -384,6 +384,15 @@ HOSTILE = (
 )
 
 
+def test_the_run_whose_weights_were_released_is_kept(tmp_path, repo):
+    bucket = tmp_path / "bucket"
+    tuned = publish_another(tmp_path / "tuned", bucket, name="tuned", request=make_request(tune_run_id="4712"))
+    hub = publish_another(tmp_path / "hub", bucket, name="of-the-hub")
+    assert record(tuned, repo) == record(hub, repo) == 0
+    runs = {(row[column.MODEL_ID], row[column.TUNING_RUN]) for row in own_rows(repo)}
+    assert runs == {("acme/tuned", "4712"), ("acme/of-the-hub", None)}
+
+
 def test_hostile_text_is_text_wherever_it_stands(tmp_path, repo):
     plan = make_plan(description=HOSTILE, source=make_facts(description=HOSTILE))
     lineage = {"base": HOSTILE}

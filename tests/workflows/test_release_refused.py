@@ -12,7 +12,9 @@ import shutil
 import pytest
 from act.releasing import MODEL, PAYLOADS, VERSION, add_model, done, exit_codes, mark, touched, without_node
 from act.rewriting import Granted, load
+from act.running import REPOSITORY
 from act.world import TARGET, running_world
+from github_double.server import tuning_run
 from publications import another
 
 from release_tool.cli import run as run_program
@@ -43,7 +45,8 @@ def before(world, planned):
     """Publish other bytes under the keys of the plan; return what the bucket holds then."""
     plan = decode_text(ReleasePlan, (planned.store / "plan" / "plan.json").read_text())
     folder = world.folder / "before"
-    digest = another(folder, plan=plan)
+    config = json.loads((world.folder / "model-0" / "config.json").read_text())
+    digest = another(folder, plan=plan, model_config=config)
     with pytest.MonkeyPatch.context() as patch:
         for name, value in world.s3.environment().items():
             patch.setenv(name, value)
@@ -118,6 +121,7 @@ def test_a_fine_tuned_model_is_taken_from_its_run_and_from_no_hub(world):
     store = world.folder / "tuned"
     shutil.copytree(world.folder / "model-0", store / "tuned-model")
     asked = len(world.hub.requests)
+    world.github.runs.append(tuning_run(REPOSITORY, 4712))
     form = {**FORM, "model": "acme/tuned", "tune_run_id": "4712"}
     run = world.runner().run(FLOW, inputs=form, keep={"plan", "check", "fetch"}, store=store)
     assert run.results() == dict.fromkeys(("plan", "check", "fetch"), "success"), run.log[-4000:]
