@@ -1,7 +1,7 @@
 """The temporary files that killed writers left behind: found by the exact name that ``write_atomic`` gives them.
 
-Only a writer who holds the folder's lock may sweep: what was there when it took the lock is nobody's any more. And only beside
-names of our own: what else looks like one is somebody else's.
+Only a writer who holds the folder's lock may sweep: what was there when it took the lock is nobody's any more. And
+only beside names of our own: what else looks like one is somebody else's.
 """
 
 from __future__ import annotations

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from release_tool.core import ledger_columns as column
 from release_tool.core.escape import one_line
+from release_tool.core.ledger import replaced
 from release_tool.core.ordered import version_key
 from release_tool.core.yank import AT, BY, REASON, is_hidden
 from release_tool.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from release_tool.core.ledger import Ledger, Row
 
@@ -46,9 +47,19 @@ class Release:
         """Whether it was taken out of the listings."""
         return is_hidden(self.rows)
 
-    def said(self, name: str) -> Any:
-        """Return what the latest row that says anything says of a column; null when none does."""
-        return next((row.data[name] for row in reversed(self.rows) if row.data.get(name) is not None), None)
+    @property
+    def latest(self) -> tuple[Row, ...]:
+        """The rows of the newest approval: what an older one said of a version is not true of what replaced it."""
+        if len({row.approved for row in self.rows}) == 1:
+            return self.rows
+        gone = replaced(self.rows)
+        newest = [row.approved for row in self.rows if row.identity not in gone][-1]
+        return tuple(row for row in self.rows if row.approved == newest)
+
+
+def said(rows: Sequence[Row], name: str) -> Any:
+    """Return what the last row that says anything says of a column; null when none does."""
+    return next((row.data[name] for row in reversed(rows) if row.data.get(name) is not None), None)
 
 
 def releases(ledger: Ledger) -> tuple[Release, ...]:
@@ -105,20 +116,21 @@ def find_one(ledger: Ledger, word: str) -> tuple[str, str]:
 
 def listing_lines(found: Iterable[Release]) -> list[dict[str, Any]]:
     """Return one object a release, for ``models list``."""
-    return [
-        {
-            "name": one.name,
-            "version": one.version,
-            "kind": one.said(column.KIND),
-            "formats": list(one.formats),
-            "dimension": one.said(column.DIMENSION),
-            "released": one.said(column.TIME),
-            "approved": one.said(column.APPROVED),
-            "build": one.said(column.BUILD_RESULT),
-            "yanked": one.yanked,
-        }
-        for one in found
-    ]
+    return [_listing_line(one, one.latest) for one in found]
+
+
+def _listing_line(one: Release, latest: Sequence[Row]) -> dict[str, Any]:
+    return {
+        "name": one.name,
+        "version": one.version,
+        "kind": said(latest, column.KIND),
+        "formats": list(one.formats),
+        "dimension": said(latest, column.DIMENSION),
+        "released": said(latest, column.TIME),
+        "approved": said(latest, column.APPROVED),
+        "build": said(latest, column.BUILD_RESULT),
+        "yanked": one.yanked,
+    }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,11 +209,13 @@ def explain(ledger: Ledger, digits: str) -> tuple[Meaning, ...]:
         digits: the first of it, lower-case hex, or all.
     """
     found = []
+    gone = replaced(ledger.rows)
     for number, row in enumerate(ledger.rows, 1):
         for name, what in MEANINGS.items():
             if matches(row.data.get(name), digits):
                 of = f"{row.name or row.model_id} {row.version} ({row.data[column.FORMAT]})"
-                since = f"released {row.data.get(column.TIME) or 'at a time that nobody wrote down'}{_state(row)}"
+                at = row.data.get(column.TIME) or "at a time that nobody wrote down"
+                since = f"released {at}{', replaced since' if row.identity in gone else ''}{_state(row)}"
                 found.append(Meaning(what=what, of=of, where=f"row {number} of the ledger, {since}"))
     return tuple(found)
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from release_tool.core import ledger_columns as column
 from release_tool.core.changelog import SHOWN_DIGITS
+from release_tool.core.ledger import replaced
 from release_tool.core.yank import AT, REASON
 
 if TYPE_CHECKING:
@@ -71,10 +72,11 @@ class ChangelogEntry:
 
 def history_of(ledger: Ledger) -> History:
     """Return the page's values."""
-    return History(columns=COLUMNS, rows=tuple(_cells(row) for row in ledger.rows))
+    gone = replaced(ledger.rows)
+    return History(columns=COLUMNS, rows=tuple(_cells(row, is_gone=row.identity in gone) for row in ledger.rows))
 
 
-def _cells(row: Row) -> tuple[str | None, ...]:
+def _cells(row: Row, *, is_gone: bool) -> tuple[str | None, ...]:
     try:
         cells = list(_ALL(row.data))
     except KeyError:  # an older row lacks ours
@@ -83,12 +85,14 @@ def _cells(row: Row) -> tuple[str | None, ...]:
         value = cells[place]
         if value is not None:
             cells[place] = Code(value.rpartition(":")[2][:digits] if digits else value)
-    return (*cells, state(row))
+    return (*cells, state(row, is_gone=is_gone))
 
 
-def state(row: Row) -> str:
-    """Return whether a version may be used."""
-    return "released" if row.yanked is None else f"yanked {row.yanked[AT]}: {row.yanked[REASON]}"
+def state(row: Row, *, is_gone: bool) -> str:
+    """Return whether an archive may be used; ``is_gone``: another one was put in its place."""
+    if row.yanked is not None:
+        return f"yanked {row.yanked[AT]}: {row.yanked[REASON]}"
+    return "replaced" if is_gone else "released"
 
 
 def short(digest: str) -> str:

@@ -15,12 +15,24 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from release_tool.core import json_rows
-from release_tool.core.ledger_columns import APPROVED, BOTH, FORMAT, KEY, MODEL_ID, TIME, VERSION, YANKED, row_fault
+from release_tool.core.ledger_columns import (
+    APPROVED,
+    ARCHIVE,
+    BOTH,
+    FORMAT,
+    KEY,
+    MODEL_ID,
+    REPLACES,
+    TIME,
+    VERSION,
+    YANKED,
+    row_fault,
+)
 from release_tool.core.naming import ROOT
 from release_tool.errors import RecordError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 LEDGER = "supported_models.json"
 EMPTY = b"[]\n"
@@ -171,6 +183,34 @@ def parse(data: bytes, name: str = LEDGER) -> Ledger:
 def of_release(ledger: Ledger, approved: str) -> tuple[Row, ...]:
     """Return the rows of one release, by the digest that was approved."""
     return tuple(row for row in ledger.rows if row.data.get(APPROVED) == approved)
+
+
+def replaced(rows: Iterable[Row]) -> frozenset[tuple[str, str]]:
+    """Return the identities of the rows whose archive a later one of the same key was put in the place of.
+
+    A key holds one archive: that of its last row. Of two in the same second the one that names the other is the later.
+
+    Args:
+        rows: in the order of the ledger.
+    """
+    last: dict[str, Row] = {}
+    gone: set[tuple[str, str]] = set()
+    for row in rows:
+        key, one = row.key, row.identity
+        if key is None or one is None:
+            continue
+        before = last.get(key, row)
+        later = before if _names(before, row) else row
+        gone |= {item for item in (before.identity, one) if item is not None and item != later.identity}
+        last[key] = later
+    return frozenset(gone - {row.identity for row in last.values()})
+
+
+def _names(later: Row, row: Row) -> bool:
+    """Tell whether a row says that it replaced another one of the same second, and not the other way round."""
+    if later.data.get(TIME) != row.data.get(TIME) or later.data.get(REPLACES) is None:
+        return False
+    return later.data[REPLACES] == row.data.get(ARCHIVE) and row.data.get(REPLACES) != later.data.get(ARCHIVE)
 
 
 def key_of(row: Row) -> str:

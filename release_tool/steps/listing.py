@@ -10,6 +10,7 @@ import click
 from release_tool.core.settings import SETTINGS_FILE
 from release_tool.steps import emit
 from release_tool.steps.jenkins_options import jenkins_options, optional_options_of
+from release_tool.steps.options import draft_option
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -126,7 +127,7 @@ def show_command(context: Context) -> None:
 @command.command("rebuild", help=REBUILD, short_help="Make both listings anew from the keys of a bucket.")
 @to_option
 @click.option("--drop", multiple=True, metavar="NAME@VERSION", help="Leave this out, though it lies there; repeatable.")
-@click.option("--draft", is_flag=True, help="Print what would change as a diff, and change nothing.")
+@draft_option
 @click.pass_obj
 def rebuild_command(context: Context, to: str, drop: tuple[str, ...], *, draft: bool) -> None:
     """Make both listings anew."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from release_tool.steps import emit, emit_text
+from release_tool.steps.options import draft_option
 
 if TYPE_CHECKING:
     from release_tool.cli import Context
@@ -47,8 +48,8 @@ Examples:
 """
 EXPLAIN = """Tell all that is known of a digest: an archive, an approval, a revision, a document of a release.
 
-The first eight digits will do. With --to the bucket is asked, too: markers, claims, and whether the bytes still lie
-there.
+The first eight digits will do. With --to the bucket is asked, too: markers, claims, releases that are not complete or
+were given up, and whether the bytes still lie there.
 
 \b
 Examples:
@@ -86,8 +87,11 @@ def command() -> None:
     """Hold the six."""
 
 
-to_option = click.option("--to", metavar="ADDRESS", help="Ask this bucket, too: s3://bucket/prefix or file:///folder.")
-draft_option = click.option("--draft", is_flag=True, help="Print what would change as a diff, and change nothing.")
+to_option = click.option(
+    "--to",
+    metavar="ADDRESS",
+    help="Ask this bucket, too: s3://bucket/prefix, file:///folder or a target of the settings.",
+)
 
 
 @command.command("list", help=LIST, short_help="List every version that was released.")
@@ -165,7 +169,7 @@ def _difference(one: Difference) -> str:
 @click.pass_obj
 def explain_command(context: Context, digest: str, to: str | None) -> None:
     """Say what a digest is."""
-    from release_tool.steps.models_asking import explained
+    from release_tool.steps.explaining import explained
 
     found = explained(context.repo, digest, to)
     emit(context, "\n".join(map(_meaning, found)), found)

@@ -1,22 +1,19 @@
-"""What ``models`` asks of the ledger and of a bucket, and how it changes the records."""
+"""How ``models`` changes the records, and how it compares two releases."""
 
 from __future__ import annotations
 
 import json
-import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from release_tool.core import catalogue, yank
 from release_tool.core import ledger_columns as column
-from release_tool.core.catalogue import MIN_DIGITS, Difference, Meaning, Release
 from release_tool.core.certificate import Certificate
 from release_tool.core.codec import DocumentFault, decode_text
 from release_tool.core.naming import CONFIG_FILE
-from release_tool.core.publication import MARKER, RELEASES, Released
-from release_tool.errors import Fault, PublishError, RequestError, UsageError
+from release_tool.errors import PublishError, UsageError
 from release_tool.services.buckets import open_bucket
-from release_tool.steps.claiming import MAX_DOCUMENT_BYTES, read_claim
+from release_tool.steps.claiming import MAX_DOCUMENT_BYTES
 from release_tool.steps.models import Changed
 from release_tool.steps.settings import address_of
 from release_tool.steps.worktree import diff_of, held, read_ledger, read_state, with_history, write_changes
@@ -24,10 +21,10 @@ from release_tool.steps.worktree import diff_of, held, read_ledger, read_state, 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from release_tool.core.catalogue import Difference, Release
     from release_tool.core.ledger import Row
     from release_tool.services.bucket import Bucket
 
-DIGITS = re.compile(rf"[0-9a-f]{{{MIN_DIGITS},64}}")
 MAX_CERTIFICATE_BYTES = 64 << 20
 
 
@@ -128,11 +125,11 @@ def _json(bucket: Bucket, key: str) -> Any:
     return data
 
 
-def _of_certificate(bucket: Bucket, row: Row) -> dict[str, Any]:
+def _of_certificate(bucket: Bucket, row: Row) -> dict[str, Any] | None:
     key = row.data.get(column.CERTIFICATE)
     found = bucket.read(key, MAX_CERTIFICATE_BYTES) if isinstance(key, str) else None
     if found is None:
-        return {}
+        return None
     try:
         certificate = decode_text(Certificate, found[0].decode())
     except (DocumentFault, UnicodeDecodeError) as error:
@@ -160,79 +157,3 @@ def _of_certificate(bucket: Bucket, row: Row) -> dict[str, Any]:
 
 def _unreadable(bucket: Bucket, key: str, error: Exception) -> PublishError:
     return PublishError(f"{key} in {bucket.address} can't be read: {error}", hint="Look who wrote it.")
-
-
-def explained(repo: Path, digest: str, to: str | None) -> tuple[Meaning, ...]:
-    """Return everything that ledger and bucket know of a digest.
-
-    Args:
-        repo: whose ledger is read.
-        digest: at least the first eight digits.
-        to: address of a bucket that is asked, too.
-
-    Raises:
-        RequestError: it is no digest.
-        UsageError: nothing is known of it.
-        PublishError: the bucket refused, or holds what is no such document.
-        Unreachable: it did not answer.
-    """
-    digits = digest.lower().rpartition(":")[2]
-    if not DIGITS.fullmatch(digits):
-        hint = f"hexadecimal, at least the first {MIN_DIGITS} digits"
-        raise RequestError((Fault("DIGEST", f"{digest[:100]!r} is no digest", hint),))
-    ledger = read_ledger(repo)
-    found = list(catalogue.explain(ledger, digits))
-    if to:
-        bucket = open_bucket(address_of(repo, to))
-        found += _in_bucket(bucket, digits)
-        found += [
-            meaning
-            for row in ledger.rows
-            if row.key
-            and (catalogue.matches(row.data[column.ARCHIVE], digits) or (row.approved or "").startswith(digits))
-            for meaning in _now(bucket, row)
-        ]
-    if not found:
-        where = "ledger" + (f" and {to}" if to else "")
-        raise UsageError(f"Nothing is known of {digits}: {where}.", hint="" if to else "Ask a bucket with --to.")
-    return tuple(found)
-
-
-def _in_bucket(bucket: Bucket, digits: str) -> list[Meaning]:
-    """Return what the markers of all releases say of a digest: each names every object by its sha256."""
-    found = []
-    for key in bucket.keys(RELEASES):
-        if not key.endswith(f"/{MARKER}"):
-            continue
-        there = bucket.read(key, MAX_DOCUMENT_BYTES)
-        try:
-            marker = decode_text(Released, there[0].decode()) if there else None
-        except (DocumentFault, UnicodeDecodeError) as error:
-            raise _unreadable(bucket, key, error) from error
-        if marker is None:
-            continue
-        of = f"{marker.model_id} {marker.version}"
-        if marker.approved.startswith(digits):
-            what, where = "the digest that was approved", f"{key}, released {marker.released_at}: it is complete"
-            found.append(Meaning(what=what, of=of, where=where))
-        found += [
-            Meaning(what=item.key, of=of, where=f"named by {key}, {item.size:,} bytes")
-            for item in marker.objects
-            if item.sha256.startswith(digits)
-        ]
-    return found
-
-
-def _now(bucket: Bucket, row: Row) -> list[Meaning]:
-    """Return what lies under a row's key now, and who claims it."""
-    key = str(row.key)
-    of = f"{row.name} {row.version} ({row.data[column.FORMAT]})"
-    there = bucket.digest(key)
-    same = there == row.data[column.ARCHIVE]
-    where = "nothing lies there" if there is None else "these very bytes lie there" if same else f"other bytes: {there}"
-    claim = read_claim(bucket, key)
-    held_by = "nobody" if claim is None else f"the release {claim[0].approved}, {claim[0].released_at}"
-    return [
-        Meaning(what=f"{bucket.address}/{key}", of=of, where=where),
-        Meaning(what="the claim", of=of, where=f"held by {held_by}"),
-    ]

@@ -50,6 +50,11 @@ def _files(_: click.Context, __: click.Parameter, incomplete: str) -> list[Compl
     return [CompletionItem(incomplete, type="file")]
 
 
+draft_option = click.option(
+    "--draft", "--dry-run", "draft", is_flag=True, help="Print what would change as a diff, and change nothing."
+)
+"""Of the commands that change files of the repository; under either name."""
+
 model_argument = click.argument("model", required=False, shell_complete=_folders)
 """MODEL: an id of the hub, or a folder, which the shell completes."""
 
@@ -127,7 +132,7 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option(
         "--event",
         type=Named(exists=True, dir_okay=False, path_type=Path),
-        help="Take inputs from a GitHub workflow_dispatch event; flags win.",
+        help="Take inputs from a GitHub workflow_dispatch event, its model by an id alone; flags win.",
     ),
 )
 
@@ -149,17 +154,17 @@ def collect_inputs(model: str | None, options: dict[str, Any]) -> dict[str, Raw]
     Raises:
         UsageError: the event can't be read.
     """
-    from release_tool.core.inputs import NAMES
+    from release_tool.core.inputs import BY_EVENT, NAMES
 
     if model is not None and not model.strip():
         raise UsageError("MODEL is empty.", hint="Name a model, or leave MODEL out to go on from the plan.")
     event = options.get("event")
     inputs = _read_event(event) if event else {}
-    for name in NAMES:
-        value = model if name == "model" else options.get(name)
-        if value is not None and value not in ((), ""):
-            inputs[name] = value
-    return inputs
+    given = {name: model if name == "model" else options.get(name) for name in NAMES}
+    given = {name: value for name, value in given.items() if value is not None and value not in ((), "")}
+    if event:
+        given[BY_EVENT] = tuple(name for name in inputs if name not in given)
+    return {**inputs, **given}
 
 
 def _read_event(path: Path) -> dict[str, Raw]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import click
 
 from release_tool.steps import emit
+from release_tool.steps.options import draft_option
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,7 +61,7 @@ class Agreement:
 @click.option("--uploader", metavar="LOGIN", help="Who started the release.")
 @click.option("--run-id", metavar="ID", help="Id of the workflow run.  [default: from --run-url]")
 @click.option("--run-url", metavar="URL", help="Address of the workflow run.")
-@click.option("--draft", is_flag=True, help="Print what would change as a diff, and change nothing.")
+@draft_option
 @click.option("--check", is_flag=True, help="Say where the files disagree (exit code 9), and change nothing.")
 @click.pass_obj
 def command(

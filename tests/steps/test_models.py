@@ -182,6 +182,27 @@ def test_a_draft_of_a_yank_changes_nothing(place, capsys):
     assert json.loads(capsys.readouterr().out)["yanked"] is True
 
 
+def test_dry_run_is_another_name_of_draft_wherever_files_of_the_repository_change(place, capsys):
+    def said(*line):
+        capsys.readouterr()
+        assert run(["--work", str(place / "work"), "--repo", str(place / "repo"), *line, "--json"]) == 0
+        return json.loads(capsys.readouterr().out)
+
+    assert models(place, "yank", "acme/tiny@1.0.0", "--reason", "R") == 0
+    yanked = files(place / "repo")
+    lines = [("models", "restore", "acme/tiny@1.0.0"), ("record", "--uploader", "hubot")]
+    assert [said(*line, "--dry-run") for line in lines] == (drafts := [said(*line, "--draft") for line in lines])
+    assert all(one["diff"] for one in drafts)
+    assert files(place / "repo") == yanked
+    assert models(place, "restore", "acme/tiny@1.0.0") == 0
+    before = files(place / "repo")
+    drop = ("listing", "rebuild", *to(place), "--drop", f"{NAME}@1.0.0")
+    assert said(*drop, "--dry-run") == said(*drop, "--draft")
+    assert said(*drop, "--dry-run")["changed"]
+    assert said("models", "yank", "acme/tiny@1.0.0", "--reason", "R", "--dry-run")["changed"]
+    assert files(place / "repo") == before
+
+
 @pytest.mark.parametrize(
     "more",
     [
