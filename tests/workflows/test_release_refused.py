@@ -130,6 +130,8 @@ def test_a_fine_tuned_model_is_taken_from_its_run_and_from_no_hub(world):
     assert plan["source"]["model_id"] == "acme/tuned"
     assert (run.store / "snapshot" / "model.safetensors").is_file()
     assert len(world.hub.requests) == asked
+    path = f"/repos/{REPOSITORY}/actions/runs/4712"
+    assert [one.path for one in world.github.requests].count(path) == 1, "check has looked at the run"
 
 
 # ---------------------------------------------------------------------------------------------------------------------
