@@ -75,7 +75,7 @@ def test_a_reader_of_one_line_sees_no_trace(model, tmp_path):
 def test_a_pipe_that_broke_elsewhere_is_an_error_and_no_silent_end(monkeypatch, capsys):
     from release_tool import cli
 
-    def broken(*_):
+    def broken(*_, **__):
         raise BrokenPipeError
 
     monkeypatch.setattr(cli.cli.get_command(None, "doctor"), "callback", broken)

@@ -44,6 +44,8 @@ CHOSEN = frozenset(
 """Inputs that a form offers as choices; there ``auto`` stands for an input left blank."""
 ACCEPTED_BY = "accepted_by"
 """No input of a person: who filled the form, by the event."""
+BY_EVENT = "by_event"
+"""No input of a person either: the names of the inputs that an event gave and nobody else; absent without one."""
 
 Raw = str | bool | int | float | tuple[str, ...] | None
 

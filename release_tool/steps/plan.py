@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from release_tool.steps import emit
 from release_tool.steps.options import collect_inputs, model_argument, origins, request_options
+from release_tool.steps.plan_inputs import faults_of_event, folder_of, from_run
 
 if TYPE_CHECKING:
     from release_tool.cli import Context
@@ -52,10 +54,18 @@ def command(
     """Pin MODEL (an id or a folder), look at its small files, and write plan.json."""
     from release_tool.core.codec import encode_text
     from release_tool.core.plan_page import plan_text
+    from release_tool.errors import UsageError
     from release_tool.lock import hold
 
     context: Context = ctx.obj
-    inputs = _from_run(collect_inputs(model, options), tuned_model)
+    inputs = collect_inputs(model, options)
+    if inputs.get("tune_run_id"):
+        inputs = from_run(inputs, tuned_model)
+    elif ctx.get_parameter_source("tuned_model") is ParameterSource.COMMANDLINE:
+        # The variable of a workflow is set for every form; an option that a person typed means something.
+        raise UsageError(
+            "--tuned-model means nothing without the id of a run.", hint="Add --tune-run-id, or leave it out."
+        )
     for line in origins(ctx, inputs):
         context.console.debug(line)
     if dry_run:
@@ -85,7 +95,7 @@ def plan_release(context: Context, inputs: dict[str, Raw], *, dry_run: bool = Fa
     from release_tool.steps.settings import find_target
 
     with context.console.step("Plan"):
-        folder = _folder(inputs)
+        folder = folder_of(inputs)
         idf, idf_faults = _read_idf(inputs)
         request, faults = _request(inputs, folder, idf, idf_faults)
         to = None
@@ -142,23 +152,6 @@ def source_facts(source: Source, request: ReleaseRequest) -> SourceFacts:
     )
 
 
-def _from_run(inputs: dict[str, Raw], tuned_model: Path | None) -> dict[str, Raw]:
-    """Return the inputs with the folder of a fine-tuned model in the place of the name that the form gave it."""
-    if tuned_model is None or not inputs.get("tune_run_id"):
-        return inputs
-    return {**inputs, "model": str(tuned_model), "model_id": inputs.get("model_id") or inputs.get("model")}
-
-
-def _folder(inputs: dict[str, Raw]) -> Path | None:
-    """Return the folder that MODEL names, ``None`` for the id of a model on the hub."""
-    text = str(inputs.get("model") or "")
-    try:
-        path = Path(text).expanduser()
-        return path.resolve() if text and path.is_dir() else None
-    except (OSError, RuntimeError):  # too long a name, a home that nobody has: no folder here
-        return None
-
-
 def _request(
     inputs: dict[str, Raw], folder: Path | None, idf: bytes | None, idf_faults: list[Fault]
 ) -> tuple[ReleaseRequest, list[Fault]]:
@@ -177,6 +170,8 @@ def _request(
     parse_faults += idf_faults
     parsed = {fault.field for fault in parse_faults}
     faults = [*parse_faults, *(f for f in check(request, is_folder=folder is not None) if f.field not in parsed)]
+    for fault in faults_of_event(inputs, request):
+        faults = [fault, *(other for other in faults if other.field != fault.field)]
     blank = {
         "MODEL": (request.model, "an id such as org/name, or a folder"),
         "--version": (request.version, "1 to 4 numeric parts, such as 1.0.0"),

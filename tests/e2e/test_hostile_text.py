@@ -128,7 +128,11 @@ def place(hub, tmp_path, monkeypatch):
     folder = tmp_path / "job"
     (folder / "repo").mkdir(parents=True)
     monkeypatch.chdir(folder)
-    inputs = {"model": NAME, "version": "1.0.0", "format": "onnx", "accept_licence": "yes"}
+    bucket = (folder / "bucket").as_uri()
+    (folder / "repo" / "release-tool.toml").write_text(f'[targets.desk]\nto = "{bucket}"\n')
+    inputs = {
+        "model": NAME, "version": "1.0.0", "format": "onnx", "accept_licence": "yes", "upload_target": "desk",
+    }  # fmt: skip
     (folder / "event.json").write_text(json.dumps({"inputs": inputs, "sender": {"login": "octocat"}}))
     variables = {
         "GITHUB_ACTIONS": "true",

@@ -189,17 +189,19 @@ def test_hostile_names_do_not_reach_the_terminal(tmp_path, work, capsys):
 
 def test_flags_win_over_the_environment_and_that_over_the_event(model, work, tmp_path, monkeypatch, capsys):
     event = tmp_path / "event.json"
-    inputs = {"model": str(model), "version": "1.0.0", "name": "from-event", "prefix": "from-event", "kind": "dense"}
-    event.write_text(json.dumps({"inputs": inputs}))
+    inputs = {"model": "acme/tiny", "version": "1.0.0", "name": "from-event", "prefix": "from-event", "kind": "dense"}
+    event.write_text(json.dumps({"inputs": {**inputs, "upload_target": "desk"}}))
     monkeypatch.setenv("RELEASE_TOOL_PLAN_NAME", "from-environment")
     monkeypatch.setenv("RELEASE_TOOL_PLAN_PREFIX", "from-environment")
     monkeypatch.setenv("RELEASE_TOOL_PLAN_VERSION", "")
-    code = run(["--work", str(work), "-v", "plan", "--event", str(event), "--name", "from-flag"])
+    repo = ["--repo", str(settings(tmp_path))]
+    code = run(["--work", str(work), *repo, "-v", "plan", str(model), "--event", str(event), "--name", "from-flag"])
     assert code == 0
     made = read_plan(work)
     assert made.artifacts[0].registered_name == "huggingface/from-environment/from-flag"
     assert made.request.version == "1.0.0"
     text = capsys.readouterr().err
+    assert f"MODEL: {str(model)!r} (command line)" in text
     assert "--name: 'from-flag' (command line)" in text
     assert "--prefix: 'from-environment' (environment)" in text
     assert "--version: '1.0.0' (event)" in text
@@ -211,6 +213,78 @@ def test_an_event_with_an_input_that_means_nothing_is_refused(work, tmp_path, ca
     event.write_text('{"inputs": {"model": "a/b", "verison": "1"}}')
     assert plan(work, "--event", event) == 2
     assert "did you mean version" in capsys.readouterr().err
+
+
+def settings(folder):
+    """Write settings with one target, and return their folder."""
+    (folder / "release-tool.toml").write_text(
+        f'[targets.desk]\nto = "{(folder / "bucket").as_uri()}"\nserves = false\n'
+    )
+    return folder
+
+
+def plan_event(tmp_path, inputs, *arguments):
+    event = tmp_path / "event.json"
+    event.write_text(json.dumps({"inputs": inputs, "sender": {"login": "octocat"}}))
+    globals_ = ["--work", str(tmp_path / "work"), "--repo", str(settings(tmp_path))]
+    return run([*globals_, "plan", "--event", str(event), *map(str, arguments)])
+
+
+FORM = {"model": "acme/tiny", "version": "1.0.0", "upload_target": "desk"}
+
+
+def test_a_folder_of_the_checkout_does_not_stand_in_for_the_model_of_a_form(hub, tmp_path, monkeypatch, capsys):
+    """A folder that is called as the model would be released in its name, and nobody would be told."""
+    hub.add("acme/tiny", Files(dense()).files)
+    monkeypatch.chdir(tmp_path)
+    assert plan_event(tmp_path, FORM) == 0
+    assert read_plan(tmp_path / "work").source.origin == "hub"
+    Files(dense()).write(tmp_path / "acme" / "tiny")
+    assert plan_event(tmp_path, FORM) == 2
+    err = capsys.readouterr().err
+    assert "MODEL: 'acme/tiny' of the event names a folder here" in err
+    assert "1 fault" in err
+    # Whoever types it means it.
+    assert plan_event(tmp_path, FORM, "acme/tiny") == 0
+    assert read_plan(tmp_path / "work").source.origin == "folder"
+
+
+@pytest.mark.parametrize("name", [".", "./acme", "/", "~"])
+def test_the_model_of_an_event_is_an_id(tmp_path, monkeypatch, capsys, name):
+    (tmp_path / "acme").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert plan_event(tmp_path, {**FORM, "model": name}) == 2
+    assert capsys.readouterr().err.count("MODEL:") == 1
+
+
+def test_an_event_says_where_the_release_goes_or_a_flag_beside_it_does(hub, tmp_path, capsys):
+    hub.add("acme/tiny", Files(dense()).files)
+    form = {**FORM, "upload_target": ""}
+    assert plan_event(tmp_path, form) == 2
+    assert "--upload-target: is needed with --event" in capsys.readouterr().err
+    assert hub.requests == []
+    assert plan_event(tmp_path, form, "--upload-target", "desk") == 0
+    assert read_plan(tmp_path / "work").request.upload_target == "desk"
+
+
+def test_a_tuned_model_that_is_not_there_is_one_fault(tmp_path, capsys):
+    assert plan_event(tmp_path, {**FORM, "tune_run_id": "17"}, "--tuned-model", tmp_path / "gone") == 2
+    err = capsys.readouterr().err
+    assert "has 1 fault:\n  - --tuned-model: no such folder" in err
+
+
+def test_a_tuned_model_without_its_run_is_refused_and_the_variable_of_every_form_is_not(
+    model, hub, tmp_path, monkeypatch, capsys
+):
+    hub.add("acme/tiny", Files(dense()).files)
+    assert plan_event(tmp_path, FORM, "--tuned-model", model) == 2
+    assert "--tuned-model means nothing without" in capsys.readouterr().err
+    monkeypatch.setenv("RELEASE_TOOL_PLAN_TUNED_MODEL", str(model))
+    assert plan_event(tmp_path, FORM) == 0
+    assert read_plan(tmp_path / "work").source.origin == "hub"
+    # Without an event, by flags alone.
+    assert plan(tmp_path / "work", "acme/tuned", "--version", "1", "--tune-run-id", "17") == 0
+    assert read_plan(tmp_path / "work").source.model_id == "acme/tuned"
 
 
 def test_lists_can_be_repeated_or_separated_by_commas(tmp_path, work):

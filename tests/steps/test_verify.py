@@ -140,11 +140,12 @@ def test_a_step_says_what_it_made_and_where_it_goes(planned, tmp_path, monkeypat
     (tmp_path / "repo").mkdir()
     (tmp_path / "repo" / "release-tool.toml").write_text('[targets.staging]\nto = "s3://models-staging"\nserves=false')
     event = tmp_path / "event.json"
-    inputs = {"model": str(planned / "tiny"), "version": "1.0.0", "upload_target": "staging", "overwrite": "true"}
+    inputs = {"model": "acme/tiny", "version": "1.0.0", "upload_target": "staging", "overwrite": "true"}
     event.write_text(json.dumps({"inputs": inputs, "sender": {"login": "octocat"}}))
     monkeypatch.setenv("GITHUB_OUTPUT", str(tmp_path / "output"))
     work = tmp_path / "work"
-    assert run(["--work", str(work), "--repo", str(tmp_path / "repo"), "plan", "--event", str(event)]) == 0
+    command = ["--work", str(work), "--repo", str(tmp_path / "repo"), "plan", str(planned / "tiny")]
+    assert run([*command, "--event", str(event)]) == 0
     found = outputs(tmp_path / "output")
     assert json.loads(found["files"]) == {"plan.json": file_sha256(work / "plan.json")}
     assert (found["target"], found["publish_environment"]) == ("staging", "overwrite-staging")
@@ -199,9 +200,11 @@ def test_a_plan_goes_where_it_says_and_nowhere_else(planned, tmp_path, capsys):
 
 def test_the_model_of_a_tuning_run_is_called_as_the_form_says(planned, tmp_path):
     event = tmp_path / "event.json"
-    event.write_text(json.dumps({"inputs": {"model": "acme/tuned", "version": "1.0.0", "tune_run_id": "17"}}))
+    inputs = {"model": "acme/tuned", "version": "1.0.0", "tune_run_id": "17", "upload_target": "desk"}
+    event.write_text(json.dumps({"inputs": inputs}))
+    (tmp_path / "release-tool.toml").write_text(f'[targets.desk]\nto = "{(tmp_path / "bucket").as_uri()}"\n')
     tuned = shutil.copytree(planned / "tiny", tmp_path / "tuned")
-    globals_ = ["--work", str(tmp_path / "work")]
+    globals_ = ["--work", str(tmp_path / "work"), "--repo", str(tmp_path)]
     assert run([*globals_, "plan", "--event", str(event), "--tuned-model", str(tuned)]) == 0
     plan = json.loads((tmp_path / "work" / "plan.json").read_text())
     assert plan["source"]["model_id"] == "acme/tuned"
