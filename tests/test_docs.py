@@ -15,6 +15,9 @@ from release_tool.cli import COMMANDS, cli, run
 from release_tool.core.environments import REGION_VARIABLE, ROLE_VARIABLE, environments
 from release_tool.core.github_branch import BranchRules, branch_findings
 from release_tool.core.github_findings import Seen
+from release_tool.core.handover import MAKES
+from release_tool.core.location import LOCATION_FILE
+from release_tool.core.notice import LISTING_NOTICE
 from release_tool.core.settings import parse_settings
 from release_tool.core.verdicts import Basis, Severity
 
@@ -98,6 +101,21 @@ def test_where_credentials_are_sent_stands_in_no_variable(repository, set_up):
     flows = "".join(path.read_text() for path in repository.glob(".github/**/*.yml"))
     assert set(re.findall(r"\bvars\.(\w+)", flows)) == {ROLE_VARIABLE, REGION_VARIABLE}
     assert "JENKINS_" not in set_up
+
+
+def test_the_table_of_documents_holds_every_file_that_a_command_writes_into_the_work_folder(repository):
+    text = (repository / "docs" / "architecture.md").read_text(encoding="utf-8")
+    cells = re.findall(r"^\| (`[^|]*`) \| [^|]+ \|", text, re.MULTILINE)
+    shown = [name for cell in cells for name in re.findall(r"`([^`]+)`", cell)]
+    filled = {re.sub(r"<[^>]+>", "onnx", name) for name in shown}
+    missing = [
+        f"{maker}: {pattern.pattern}"
+        for maker, patterns in MAKES.items()
+        for pattern in patterns
+        if not any(pattern.fullmatch(name) for name in filled)
+    ]
+    assert missing == []
+    assert {LISTING_NOTICE, LOCATION_FILE} <= filled
 
 
 def test_who_approves_is_told_which_part_of_the_summary_to_trust(repository, set_up):

@@ -9,6 +9,7 @@ import pytest
 
 from release_tool import errors
 from release_tool.cli import COMMANDS, cli
+from release_tool.core.handover import MAKES
 from release_tool.core.kinds import TRAITS, ModelKind
 
 
@@ -74,6 +75,12 @@ def invocations(text):
     blocks = re.findall(r"^```\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
     lines = [line for block in blocks for line in block.splitlines() if line.startswith("release-tool ")]
     return [shlex.split(line, comments=True)[1:] for line in lines]
+
+
+def test_the_readme_says_of_each_step_of_a_workflow_what_it_writes(readme):
+    written = {row[0].strip("`"): row[2] for row in rows(section(readme, "A release")) if row[0].strip("`") in MAKES}
+    assert set(written) >= set(MAKES) - {"node"}
+    assert [command for command, cell in written.items() if not re.search(r"`[\w<>./-]+`", cell)] == []
 
 
 def test_the_commands_of_the_readme_exist_with_their_options(readme):

@@ -17,6 +17,7 @@ from release_tool.core.environments import TRAITS, Purpose, environment_name
 from release_tool.core.handover import JOBS, MAKES, OUTPUTS
 from release_tool.core.inputs import CHOSEN, DETECT, NAMES
 from release_tool.core.kinds import Activation, Format, Framework, ModelKind, PoolingMode
+from release_tool.core.request import TOGETHER
 from release_tool.core.settings import SETTINGS_FILE, parse_settings
 
 GATES = {"release-model.yml:approval", "release-model.yml:second-approval"}
@@ -293,7 +294,6 @@ def test_the_form_has_no_more_inputs_than_github_takes_and_every_one_is_known():
 @pytest.mark.parametrize(
     ("name", "enum", "blank"),
     [
-        ("kind", ModelKind, DETECT),
         ("format", Format, "both"),
         ("pooling_mode", PoolingMode, DETECT),
         ("activation", Activation, DETECT),
@@ -305,6 +305,14 @@ def test_the_choices_are_the_enums(name, enum, blank):
     assert entry["type"] == "choice"
     assert entry["options"] == [blank, *(member.value for member in enum)]
     assert entry["default"] == blank
+
+
+def test_the_kinds_of_the_form_are_those_of_the_tool_and_the_pair_that_is_released_together():
+    entry = form()["kind"]
+    pair = ",".join(sorted(TOGETHER))
+    assert (entry["type"], entry["default"]) == ("choice", DETECT)
+    assert [word for word in entry["options"] if word != pair] == [DETECT, *(kind.value for kind in ModelKind)]
+    assert entry["options"].count(pair) == 1
 
 
 def test_every_other_choice_is_what_the_tool_takes():
