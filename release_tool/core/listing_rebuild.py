@@ -7,13 +7,17 @@ where it was named; anything else is told, and nothing is made.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from release_tool.core import listing as files
+from release_tool.core.escape import one_line
 from release_tool.core.excluded import hides
 from release_tool.core.kinds import Format
 from release_tool.core.listing import Listed
 from release_tool.core.naming import CONFIG_FILE, ROOT, derived_key
+from release_tool.core.ordered import version_key
+from release_tool.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -35,6 +39,12 @@ class Found:
     """Name and version → formats of which archive and config.json are there."""
     halves: tuple[str, ...]
     """Folders in which one of both is missing."""
+
+    @property
+    def versions(self) -> set[Version]:
+        """Everything of which anything is there."""
+        places = (files.place_of(f"{folder}{CONFIG_FILE}") for folder in self.halves)
+        return {*self.whole, *(place[:2] for place in places if place)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +84,37 @@ def yanked(ledger: Ledger, versions: Iterable[Version]) -> set[Version]:
         if row.yanked is not None:
             hidden.setdefault(row.version, []).append(row)
     return {(name, version) for name, version in versions if any(row.is_named(name) for row in hidden.get(version, ()))}
+
+
+def meant(name: str, version: str, there: Collection[Version], ledger: Ledger) -> tuple[Version, ...]:
+    """Return the versions that ``NAME@VERSION`` means, as ``models`` reads names.
+
+    Args:
+        name: a registered name, or a model id, which means every model of it.
+        version: of the model.
+        there: what lies in the bucket or is listed.
+        ledger: tells what is registered under a name of its own.
+
+    Raises:
+        UsageError: nothing of it is there; the closest names are named.
+    """
+    own = {row.name for row in ledger.rows if row.name and row.version == version and row.is_named(name)}
+    names = {one for one, _ in there}
+    if name not in names:
+        own |= {one for one in names if one.partition("/")[2] == name}
+    found = tuple(sorted((one, its) for one, its in there if its == version and (one == name or one in own)))
+    if found:
+        return found
+    of_it = sorted({its for one, its in there if one == name or one in own}, key=version_key)
+    if of_it:
+        hint = f"It has {', '.join(of_it)}."
+    else:
+        close = get_close_matches(name, sorted({*names, *(one.partition("/")[2] for one in names)}), n=3, cutoff=0.5)
+        hint = f"Did you mean {' or '.join(close)}?" if close else "release-tool listing show shows every name."
+    raise UsageError(
+        f"{one_line(name)}@{one_line(version)} lies neither in the bucket nor is it listed: nothing is dropped.",
+        hint=hint,
+    )
 
 
 def rebuild(

@@ -49,6 +49,13 @@ def open_bucket(address: str) -> Bucket:
     raise _wrong(address, "it is neither s3:// nor file://")
 
 
+def is_missing_folder(bucket: Bucket) -> bool:
+    """Tell whether a bucket is a folder that does not exist, which holds nothing; S3 itself tells of its own."""
+    from release_tool.services.bucket_folder import FolderBucket
+
+    return isinstance(bucket, FolderBucket) and not bucket.folder.is_dir()
+
+
 def _wrong(address: str, problem: str) -> RequestError:
     # Never echoed whole: a person may have put a secret in it.
     shown = address.rpartition("@")[2].partition("?")[0]

@@ -13,11 +13,7 @@ from release_tool.steps.jenkins_options import jenkins_options, optional_options
 from release_tool.steps.options import draft_option
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from release_tool.cli import Context
-    from release_tool.core.listing_rebuild import Rebuilt, Version
-    from release_tool.services.bucket import Bucket
 
 HELP = """Show, make anew and publish the listings of what can be had.
 
@@ -33,7 +29,9 @@ Examples:
 REBUILD = """Make both listings anew from the keys of a bucket.
 
 What lies there is listed, unless the ledger has yanked it or model_listing/excluded.json leaves it out. Exit code 9
-where an entry would be lost whose objects exist: --drop names it, and notes it in excluded.json.
+where an entry would be lost whose objects exist: --drop names it, by its registered name or its model id, and notes it
+in excluded.json. Exit code 9 also where entries would be lost because no model at all lies there. A listing that can't
+be read is made anew.
 
 \b
 Examples:
@@ -71,19 +69,6 @@ class Shown:
     description: str | None
     served: bool
     """Whether OpenSearch will download it: whether pre_trained_models.json has it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ListingRebuilt:
-    """What ``listing rebuild`` did, or with --draft would do."""
-
-    to: str
-    changed: tuple[str, ...]
-    gone: tuple[str, ...]
-    """NAME@VERSION that were listed and do not lie in the bucket."""
-    halves: tuple[str, ...]
-    """Folders of the bucket in which archive or config.json is missing: not listed."""
-    diff: str | None = None
 
 
 @click.group(help=HELP, short_help="Show, make anew and publish the listings of what can be had.")
@@ -131,104 +116,17 @@ def show_command(context: Context) -> None:
 @click.pass_obj
 def rebuild_command(context: Context, to: str, drop: tuple[str, ...], *, draft: bool) -> None:
     """Make both listings anew."""
-    done = run_rebuild(context, to, drop, draft=draft)
+    from release_tool.steps.listing_rebuilding import run_rebuild
+
+    done = run_rebuild(context.repo, to, drop, draft=draft)
+    for what in done.unreadable:
+        context.console.warning(f"{what} It is made anew, without anything that stood in it.")
     for folder in done.halves:
         context.console.warning(f"{folder} lacks its archive or its config.json; it is not listed.")
     for one in done.gone:
         context.console.warning(f"{one} was listed and does not lie in {done.to}; it is not listed any more.")
     lines = done.diff or "\n".join(f"changed   {name}" for name in done.changed)
     emit(context, lines or "unchanged  the listings are what the bucket says", done)
-
-
-def run_rebuild(context: Context, to: str, drop: Iterable[str], *, draft: bool = False) -> ListingRebuilt:
-    """Make both listings of the repository anew.
-
-    Raises:
-        UsageError: a name to drop is none.
-        RecordError: an entry would be lost; a file is not what it must be.
-        PublishError: the bucket refused.
-        Unreachable: it did not answer.
-    """
-    from release_tool.core.excluded import EXCLUDED, Exclusion, excluded_text
-    from release_tool.core.listing import ALL_VERSIONS, SERVED
-    from release_tool.core.listing_rebuild import found_in, rebuild
-    from release_tool.core.naming import ROOT
-    from release_tool.services.buckets import open_bucket
-    from release_tool.steps.settings import address_of
-    from release_tool.steps.worktree import diff_of, held, read_state, write_changes
-
-    bucket = open_bucket(address_of(context.repo, to))
-    dropped = tuple(_version(word) for word in drop)
-    with held(context.repo, "listing rebuild", draft=draft):
-        state = read_state(context.repo)
-        found = found_in(bucket.keys(f"{ROOT}/"))
-        made = rebuild(
-            state.records,
-            found,
-            excluded=state.excluded,
-            dropped=dropped,
-            descriptions=_descriptions(bucket, found.whole),
-        )
-        _refuse_loss(made)
-        known = {(one.name, one.version) for one in state.excluded if one.format is None}
-        more = [
-            Exclusion(name=name, version=version, reason="dropped by listing rebuild")
-            for name, version in dropped
-            if (name, version) not in known
-        ]
-        after = {ALL_VERSIONS: made.all_versions.data(), SERVED: made.served.data()}
-        if more:
-            after[EXCLUDED] = excluded_text((*state.excluded, *more)).encode()
-        changes = state.changes(after)
-        if not draft:
-            write_changes(context.repo, changes)
-    return ListingRebuilt(
-        to=bucket.address,
-        changed=tuple(change.name for change in changes),
-        gone=tuple(f"{name}@{version}" for name, version in made.gone),
-        halves=found.halves,
-        diff=diff_of(changes) if draft else None,
-    )
-
-
-def _version(word: str) -> Version:
-    from release_tool.core.catalogue import split_name
-    from release_tool.errors import Fault, RequestError
-
-    name, version = split_name(word)
-    if not name or not version:
-        raise RequestError((Fault("--drop", f"{word[:200]!r} names no version", "NAME@VERSION"),))
-    return name, version
-
-
-def _descriptions(bucket: Bucket, versions: dict[Version, set[str]]) -> dict[Version, str]:
-    """Return what the config.json of each version says; nothing for one that says nothing."""
-    import json
-
-    from release_tool.core.naming import CONFIG_FILE, ROOT
-    from release_tool.steps.claiming import MAX_DOCUMENT_BYTES
-
-    found: dict[Version, str] = {}
-    for (name, version), formats in versions.items():
-        there = bucket.read(f"{ROOT}/{name}/{version}/{min(formats)}/{CONFIG_FILE}", MAX_DOCUMENT_BYTES)
-        try:
-            data = json.loads(there[0]) if there else {}
-        except (ValueError, RecursionError):
-            continue
-        if isinstance(data, dict) and isinstance(data.get("description"), str):
-            found[name, version] = data["description"]
-    return found
-
-
-def _refuse_loss(made: Rebuilt) -> None:
-    from release_tool.errors import RecordError
-
-    if made.lost:
-        lines = "\n".join(f"  - {name}@{version}" for name, version in made.lost)
-        raise RecordError(
-            f"The listings would lose what lies in the bucket and was not yanked:\n{lines}",
-            hint="Name each with --drop NAME@VERSION, yank it, or correct model_listing/excluded.json.",
-        )
 
 
 @command.command("publish", help=PUBLISH, short_help="Write both listings into a bucket, and let Jenkins serve them.")

@@ -18,7 +18,7 @@ from release_tool.core.changelog import CHANGELOG
 from release_tool.core.excluded import EXCLUDED, Exclusion, parse_excluded
 from release_tool.core.history import HISTORY, HISTORY_TEMPLATE, history_of
 from release_tool.core.ledger import LEDGER
-from release_tool.core.listing import ALL_VERSIONS, SERVED
+from release_tool.core.listing import ALL_VERSIONS, LISTINGS, SERVED
 from release_tool.core.text_diff import unified
 from release_tool.core.yank import Records
 from release_tool.documents import write_atomic
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from release_tool.core.ledger import Ledger
+    from release_tool.core.listing import Listing
 
 FILES = (LEDGER, HISTORY, ALL_VERSIONS, SERVED, EXCLUDED, CHANGELOG)
 """In the order in which they are written."""
@@ -83,12 +84,34 @@ def read_state(repo: Path) -> State:
     Raises:
         RecordError: a file is not what it must be.
     """
-    read = {name: _read(repo / name, name) for name in FILES}
-    records = Records(
-        ledger=ledgers.parse(ledgers.EMPTY if (found := read[LEDGER]) is None else found),
-        all_versions=listings.parse(read[ALL_VERSIONS], ALL_VERSIONS),
-        served=listings.parse(read[SERVED], SERVED),
-    )
+    read = _read_all(repo)
+    return _state(repo, read, *(listings.parse(read[name], name) for name in LISTINGS))
+
+
+def read_mendable(repo: Path) -> tuple[State, tuple[str, ...]]:
+    """Read everything, a listing that is none as an empty one; return what is wrong with those, too.
+
+    Raises:
+        RecordError: another file is not what it must be.
+    """
+    read = _read_all(repo)
+    found, wrong = [], []
+    for name in LISTINGS:
+        try:
+            found.append(listings.parse(read[name], name))
+        except RecordError as error:
+            found.append(listings.parse(None, name))
+            wrong.append(str(error))
+    return _state(repo, read, *found), tuple(wrong)
+
+
+def _read_all(repo: Path) -> dict[str, bytes | None]:
+    return {name: _read(repo / name, name) for name in FILES}
+
+
+def _state(repo: Path, read: Mapping[str, bytes | None], all_versions: Listing, served: Listing) -> State:
+    ledger = ledgers.parse(ledgers.EMPTY if (found := read[LEDGER]) is None else found)
+    records = Records(ledger=ledger, all_versions=all_versions, served=served)
     return State(repo=repo, read=read, records=records, excluded=parse_excluded(read[EXCLUDED]))
 
 

@@ -301,6 +301,16 @@ def test_a_bucket_that_does_not_exist_is_an_error_and_no_empty_one(s3, repo, com
 
 # --- rebuild
 
+
+def test_a_prefix_below_which_nothing_lies_empties_no_listing(s3, repo, capsys):
+    name = s3.make_bucket()
+    s3.client().put_object(Bucket=name, Key=f"models/ml-models/{NAME}/1.0.0/onnx/config.json", Body=b"{}")
+    before = files(repo)
+    assert rebuild(repo, f"s3://{name}/modles") == 9
+    assert "Nothing at all lies under ml-models/" in capsys.readouterr().err
+    assert files(repo) == before
+
+
 MANY = 1010
 """More keys than a page holds."""
 
