@@ -71,7 +71,7 @@ class Planned:
 )
 @click.option("--base", metavar="BRANCH", help="Branch that the record is to go into.  [default: the default branch]")
 @click.option("--uploader", metavar="LOGIN", help="Who started the release.")
-@click.option("--run-id", metavar="ID", help="Id of the workflow run.  [default: from --run-url]")
+@click.option("--run-id", metavar="ID", help="Id of the workflow run: the number in --run-url.  [default: from there]")
 @click.option("--run-url", metavar="URL", help="Address of the workflow run.")
 @click.option("--no-dispatch", is_flag=True, help="Do not start ci.yml on the branch.")
 @click.option("--dry-run", is_flag=True, help="Print branch, text and difference, and send nothing.")

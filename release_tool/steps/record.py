@@ -59,7 +59,7 @@ class Agreement:
 
 @click.command(help=HELP, short_help="Write a release into the ledger and the files that follow from it.")
 @click.option("--uploader", metavar="LOGIN", help="Who started the release.")
-@click.option("--run-id", metavar="ID", help="Id of the workflow run.  [default: from --run-url]")
+@click.option("--run-id", metavar="ID", help="Id of the workflow run: the number in --run-url.  [default: from there]")
 @click.option("--run-url", metavar="URL", help="Address of the workflow run.")
 @draft_option
 @click.option("--check", is_flag=True, help="Say where the files disagree (exit code 9), and change nothing.")

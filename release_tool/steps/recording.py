@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 LOGIN = re.compile(r"@?([A-Za-z0-9][A-Za-z0-9-]{0,38}(?:\[bot\])?)")
 """A login of GitHub, with or without the sign before it."""
 RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
-RUN_OF_URL = re.compile(r"/runs/(\d+)(?:/|\Z)")
+NUMBER = re.compile(r"[0-9]{1,20}")
+RUN_OF_URL = re.compile(r"/runs/([0-9]{1,20})(?:[/?#]|\Z)")
 MAX_URL = 500
 REVIEW_AGAIN = "Use the work folder that was approved and published."
 
@@ -38,7 +39,7 @@ def read_published(work: WorkFolder, *, uploader: str | None, run_id: str | None
     Args:
         work: the work folder.
         uploader: login of who started the release.
-        run_id: of the workflow run.
+        run_id: of the workflow run; a number, and that of the address, where there is one.
         run_url: of the workflow run; its id is read from it where none is given.
 
     Raises:
@@ -113,13 +114,24 @@ def _checked(
     faults = []
     if run_url and not _is_address(run_url):
         faults.append(Fault("--run-url", f"{run_url[:80]!r} is no address of a run", "it begins with https://"))
-    of_url = RUN_OF_URL.search(run_url) if run_url else None
-    run_id = run_id or (of_url[1] if of_url else None)
     if run_id and not RUN_ID.fullmatch(run_id):
         faults.append(Fault("--run-id", f"{run_id[:80]!r} is no id of a run", "letters, digits, '_' and '-'"))
+    elif run_id and run_url:
+        faults += _disagreement(run_id, run_url)
     if faults:
         raise RequestError(tuple(faults))
-    return who, run_id or None, run_url or None
+    of_url = RUN_OF_URL.search(run_url) if run_url else None
+    return who, run_id or (of_url[1] if of_url else None), run_url or None
+
+
+def _disagreement(run_id: str, run_url: str) -> tuple[Fault, ...]:
+    """Return what is wrong with an id beside an address: a run that has one has a number, which stands in it."""
+    of_url = RUN_OF_URL.search(run_url)
+    if of_url is not None and run_id != of_url[1]:
+        return (Fault("--run-id", f"{run_id!r} is not the run of --run-url, which is {of_url[1]}", "leave it out"),)
+    if not NUMBER.fullmatch(run_id):
+        return (Fault("--run-id", f"{run_id!r} is no number", "with --run-url it is the number of that run"),)
+    return ()
 
 
 def login_of(text: str | None, option: str) -> str | None:

@@ -313,6 +313,12 @@ def test_a_ledger_that_is_broken_is_named_and_nothing_is_written(work, repo, cap
         (("--uploader", "a b"), "--uploader"),
         (("--uploader", "$(id)"), "--uploader"),
         (("--run-id", "1|2"), "--run-id"),
+        (("--run-id", "abc", "--run-url", "https://x.example/runs/17"), "which is 17"),
+        (("--run-id", "18", "--run-url", "https://x.example/runs/17"), "which is 17"),
+        (("--run-id", "017", "--run-url", "https://x.example/runs/17/attempts/2"), "which is 17"),
+        (("--run-id", "1", "--run-url", "https://x.example/runs/17?pr=1"), "which is 17"),
+        (("--run-id", "nightly", "--run-url", "https://x.example/job/nightly"), "'nightly' is no number"),
+        (("--run-id", "nightly", "--run-url", "javascript:alert(1)"), "--run-url"),
         (("--run-url", "javascript:alert(1)"), "--run-url"),
         (("--run-url", "https://user:secret@x.example/runs/1"), "--run-url"),
         (("--run-url", "https://x.example/a b"), "--run-url"),
@@ -323,6 +329,22 @@ def test_who_and_where_can_not_be_anything(work, repo, more, field, capsys):
     assert record(work, repo, *more) == 2
     assert field in capsys.readouterr().err
     assert files(repo) == before
+
+
+@pytest.mark.parametrize(
+    ("more", "run_id"),
+    [
+        (("--run-id", "17", "--run-url", "https://x.example/runs/17/attempts/2"), "17"),
+        (("--run-id", "17", "--run-url", "https://x.example/job/nightly"), "17"),
+        (("--run-id", "nightly_2"), "nightly_2"),
+        (("--run-url", "https://x.example/runs/17"), "17"),
+        (("--run-url", "https://x.example/runs/17#step"), "17"),
+        (("--run-url", "https://x.example/job/nightly"), None),
+    ],
+)
+def test_the_run_is_that_of_its_address(work, repo, more, run_id):
+    assert record(work, repo, *more) == 0
+    assert {row[column.RUN_ID] for row in own_rows(repo)} == {run_id}
 
 
 def test_a_folder_that_is_none_is_a_usage_error(work, tmp_path):
