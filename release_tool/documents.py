@@ -224,6 +224,7 @@ STEP_OF_PREFIX = {
     "bundle": "trace",
     "answers": "validate",
     "proof": "validate",
+    "quality": "quality",
     "certificate": "validate",
     "review": "review",
     "receipt": "publish",

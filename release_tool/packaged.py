@@ -45,6 +45,11 @@ def load_probes(path: Path | None = None) -> ProbeSet:
     return parse(data, path.name)
 
 
+def packaged_set() -> Path:
+    """Return the folder of the judged set that comes with the package."""
+    return Path(str(files("release_tool").joinpath("data", "judged")))
+
+
 def emulator_program() -> Path:
     """Return the path of the program that emulates the server; a fresh process runs it by this path."""
     return Path(str(files("release_tool").joinpath("emulator", "serve.py")))

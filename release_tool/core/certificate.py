@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from release_tool.core.bundle import Bundle
 from release_tool.core.plan import ReleasePlan
 from release_tool.core.proof import RUNTIME, Proof
+from release_tool.core.quality import Quality
 from release_tool.core.source import SourceSnapshot
 
 
@@ -27,6 +28,8 @@ class Certificate:
     proofs: tuple[Proof, ...]
     answers_sha256: str | None
     """Digest of the oracle's answers that every proof was measured against; null when they differ."""
+    quality: Quality | None = None
+    """How well the archive searches beside its source; null where it was not measured, or the kind does not search."""
     lineage: dict[str, Any] | None = None
     """How the model was fine-tuned, as the plan holds it; null when it was not."""
 
@@ -46,7 +49,19 @@ class Certificate:
     @property
     def green(self) -> bool:
         """Whether nothing that was measured speaks against a release, and the runtime ring was measured."""
-        return not any(self.failures().values())
+        return not any(self.failures().values()) and not self.quality_failures()
+
+    def quality_failures(self) -> tuple[str, ...]:
+        """Return why the archive may not be released by how it searches; empty also where that was not measured."""
+        quality = self.quality
+        if quality is None:
+            return ()
+        found = []
+        if quality.archive_sha256 != self.archive_sha256 or quality.artifact != self.artifact:
+            found.append(f"it is about another archive ({quality.artifact}, {quality.archive_sha256[:12]})")
+        if quality.kind is not self.bundle.kind:
+            found.append(f"it is about a {quality.kind.value} model, the bundle about {self.bundle.kind.value}")
+        return (*found, *quality.failures())
 
     def _contradictions(self, proof: Proof) -> list[str]:
         """Say where a proof is not about this archive, or measured what the bundle and the request deny."""
@@ -78,6 +93,7 @@ def fold(  # the order of arguments is the order of the flow
     bundle: Bundle,
     proofs: tuple[Proof, ...],
     uses: dict[str, str],
+    quality: Quality | None = None,
 ) -> Certificate:
     """Return the certificate of one archive. Proofs are sorted by ring, so their order does not matter."""
     ordered = tuple(sorted(proofs, key=lambda proof: proof.ring))
@@ -91,5 +107,6 @@ def fold(  # the order of arguments is the order of the flow
         bundle=bundle,
         proofs=ordered,
         answers_sha256=answers.pop() if len(answers) == 1 else None,
+        quality=quality,
         lineage=plan.lineage,
     )

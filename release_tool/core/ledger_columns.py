@@ -39,10 +39,12 @@ BUILD_NUMBER = "Build Number"
 BUILD_URL = "Build URL"
 LINEAGE = "Lineage"
 TUNING_RUN = "Fine-tuning Run ID"
+QUALITY = "Retrieval Quality"
+"""Set → nDCG@10 of the archive and of its source, and the queries that it was measured with."""
 
 OURS = (
     RUN_URL, KIND, DESCRIPTION, REVISION, LICENCE, ARTIFACT, ARCHIVE, SIZE, APPROVED, KEY, CERTIFICATE, RECEIPT,
-    REPLACES, BUILD_RESULT, BUILD_NUMBER, BUILD_URL, LINEAGE, TUNING_RUN,
+    REPLACES, BUILD_RESULT, BUILD_NUMBER, BUILD_URL, LINEAGE, TUNING_RUN, QUALITY,
 )  # fmt: skip
 YANKED = "Yanked"
 """Stands in a row only while its version is yanked."""
@@ -51,7 +53,7 @@ BOTH = "BOTH"
 """What a row may say that is older than one row a format."""
 
 NUMBERS = frozenset({SIZE, BUILD_NUMBER})
-OBJECTS = frozenset({LINEAGE, YANKED})
+OBJECTS = frozenset({LINEAGE, QUALITY, YANKED})
 TEXTS = frozenset({*FIRST, *OURS}) - NUMBERS - OBJECTS
 NEEDED = (MODEL_ID, VERSION, FORMAT)
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from release_tool.core.certificate import Certificate
     from release_tool.core.plan import PlannedArtifact
+    from release_tool.core.quality import Quality
     from release_tool.core.receipt import Receipt
 
 
@@ -93,6 +94,21 @@ def _row(release: Published, artifact: PlannedArtifact, certificate: Certificate
         column.BUILD_URL: outcome.url,
         column.LINEAGE: certificate.lineage,
         column.TUNING_RUN: plan.request.tune_run_id,
+        column.QUALITY: quality_cell(certificate.quality),
+    }
+
+
+def quality_cell(quality: Quality | None) -> dict[str, Any] | None:
+    """Return how the archive searches, by set; null where it was not measured."""
+    if quality is None:
+        return None
+    return {
+        judged.name: {
+            "nDCG@10": round(judged.archive.ndcg_10, 4),
+            "nDCG@10 of the source": round(judged.source.ndcg_10, 4),
+            "queries": judged.queries,
+        }
+        for judged in quality.sets
     }
 
 

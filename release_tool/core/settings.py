@@ -14,6 +14,8 @@
     job = "ml-models-release"
     secret = "releases/jenkins"
 
+``[quality]`` is read by ``core.quality_settings``.
+
 A form offers the names of the targets; a test holds the two together. Where credentials are sent stands in a file that
 is reviewed, and in no variable of GitHub's, which more people may set.
 """
@@ -22,10 +24,11 @@ from __future__ import annotations
 
 import re
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from release_tool.core.notice import DEFAULT_JOB, JOB_NAME
+from release_tool.core.quality_settings import QualitySettings, parse_quality
 from release_tool.core.request import closest
 from release_tool.core.server_address import address_problem, is_in_clear
 from release_tool.errors import UsageError
@@ -67,6 +70,7 @@ class Settings:
     """Sorted by name."""
     jenkins: Jenkins | None = None
     """Null where nobody is told of a release."""
+    quality: QualitySettings = field(default_factory=QualitySettings)
 
     def target(self, name: str) -> Target | None:
         """Return the target of a name; null where there is none."""
@@ -90,13 +94,14 @@ def parse_settings(data: bytes | None) -> Settings:
         found = tomllib.loads(data.decode())
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise _wrong(f"is no TOML: {error}") from error
-    _known(found, ("targets", "jenkins"), "")
+    _known(found, ("targets", "jenkins", "quality"), "")
     targets = found.get("targets", {})
     if not isinstance(targets, dict):
         raise _wrong("has something else than tables under targets")
     return Settings(
         targets=tuple(_target(name, targets[name]) for name in sorted(targets)),
         jenkins=_jenkins(found["jenkins"]) if "jenkins" in found else None,
+        quality=parse_quality(found.get("quality", {}), _wrong),
     )
 
 

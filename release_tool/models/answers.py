@@ -100,7 +100,7 @@ def write_answers(path: Path, answers: Answers) -> None:
     from safetensors.numpy import save
 
     arrays = {name: np.ascontiguousarray(array) for name, array in sorted(answers.arrays.items())}
-    facts = replace(answers.facts, content=_content(arrays))
+    facts = replace(answers.facts, content=content_of(arrays))
     compact = json.dumps(json.loads(encode_text(facts)), ensure_ascii=False, separators=(",", ":"))
     write_atomic(path, save(arrays, metadata={ENTRY: compact}))
 
@@ -135,7 +135,8 @@ def _broken(path: Path, why: str) -> IntegrityError:
     )
 
 
-def _content(arrays: Mapping[str, np.ndarray]) -> str:
+def content_of(arrays: Mapping[str, np.ndarray]) -> str:
+    """Return the sha256 over names, types, shapes and bytes of arrays."""
     whole = hashlib.sha256()
     for name, array in sorted(arrays.items()):
         whole.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
@@ -149,7 +150,7 @@ def _fault(facts: AnswerFacts, arrays: Mapping[str, np.ndarray]) -> str:
     wanted = {*COMMON, *REQUIRED[facts.kind]}
     if set(arrays) != wanted:
         return f"its arrays are {sorted(arrays)}, expected {sorted(wanted)}"
-    if facts.content is not None and facts.content != _content(arrays):
+    if facts.content is not None and facts.content != content_of(arrays):
         return "its numbers changed after they were written"
     count = len(facts.probes)
     for name, array in arrays.items():

@@ -28,7 +28,9 @@ from release_tool.workers import report, run_child
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from release_tool.core.probes import ProbeSet
+    import numpy as np
+
+    from release_tool.core.probes import Probe, ProbeSet
     from release_tool.models.answers import Answers
     from release_tool.models.oracle_inputs import Answered, Question
 
@@ -64,30 +66,58 @@ def answer_all(
         IntegrityError: plan, source or the file of --idf are not those that belong together.
     """
     from release_tool.models.answers import answers_name, write_answers
-    from release_tool.models.oracle_inputs import Question
-    from release_tool.models.pinned_code import pinned_code
 
-    if kind not in ORACLES:
-        raise UsageError(f"There is no oracle for models of kind {kind.value}.")
-    plan = work.read(ReleasePlan, "plan.json", made_by="plan")
-    source = work.read(SourceSnapshot, "source.json", made_by="fetch")
-    work.check_chain(source, "source.json")
-    question = Question(
-        plan=plan,
-        kind=kind,
-        snapshot=work.path(SourceSnapshot.FOLDER),
-        probes=probes.for_kind(kind),
-        idf=_given_weights(work, plan) if kind is ModelKind.SPARSE_TOKENIZER else None,
-        advance=advance,
-    )
-    module, function, library = ORACLES[kind]
-    with no_collection():
-        import_module(library)
-    with pinned_code(plan, source, question.snapshot):
-        answered = getattr(import_module(module), function)(question)
+    plan, source = _documents(work)
+    question = _question(work, plan, kind, probes.for_kind(kind), advance)
+    answered = _answered(question, source)
     path = work.path(answers_name(kind))
     write_answers(path, _packed(question, answered, work.sha256("plan.json"), source.tree, probes.sha256))
     return path
+
+
+def ask_source(work: WorkFolder, kind: ModelKind, probes: tuple[Probe, ...]) -> dict[str, np.ndarray]:
+    """Return the arrays of the source's answers to some texts or pairs; nothing is written.
+
+    Raises:
+        as ``answer_all``
+    """
+    plan, source = _documents(work)
+    return _answered(_question(work, plan, kind, probes, lambda _: None), source).arrays
+
+
+def _documents(work: WorkFolder) -> tuple[ReleasePlan, SourceSnapshot]:
+    plan = work.read(ReleasePlan, "plan.json", made_by="plan")
+    source = work.read(SourceSnapshot, "source.json", made_by="fetch")
+    work.check_chain(source, "source.json")
+    return plan, source
+
+
+def _question(
+    work: WorkFolder, plan: ReleasePlan, kind: ModelKind, probes: tuple[Probe, ...], advance: Callable[[int], None]
+) -> Question:
+    from release_tool.models.oracle_inputs import Question
+
+    if kind not in ORACLES:
+        raise UsageError(f"There is no oracle for models of kind {kind.value}.")
+    return Question(
+        plan=plan,
+        kind=kind,
+        snapshot=work.path(SourceSnapshot.FOLDER),
+        probes=probes,
+        idf=_given_weights(work, plan) if kind is ModelKind.SPARSE_TOKENIZER else None,
+        advance=advance,
+    )
+
+
+def _answered(question: Question, source: SourceSnapshot) -> Answered:
+    from release_tool.models.pinned_code import pinned_code
+
+    module, function, library = ORACLES[question.kind]
+    with no_collection():
+        import_module(library)
+    with pinned_code(question.plan, source, question.snapshot):
+        answered: Answered = getattr(import_module(module), function)(question)
+    return answered
 
 
 def _given_weights(work: WorkFolder, plan: ReleasePlan) -> Path | None:

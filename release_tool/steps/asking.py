@@ -54,7 +54,7 @@ class Rings:
 
     def start(self, target: Target, ring: str) -> None:
         """Begin with an archive while others are still being written, where there is memory for it."""
-        if _fits([target], ROOM_BESIDE_EXPORT):
+        if fits([target], ROOM_BESIDE_EXPORT):
             self._started[_key(target, ring)] = self._submit(target, ring, alone=False)
 
     def ask(self, wanted: list[tuple[Target, str]]) -> list[Answered]:
@@ -64,7 +64,7 @@ class Rings:
             MachineError, MissingExtra: a ring can't work here.
         """
         new = [(target, ring) for target, ring in wanted if _key(target, ring) not in self._started]
-        if not _fits(sorted((target for target, _ in new), key=_size)[-PARALLEL_RINGS:], ROOM_PER_ARCHIVE):
+        if not fits(sorted((target for target, _ in new), key=_size)[-PARALLEL_RINGS:], ROOM_PER_ARCHIVE):
             for target, ring in new:
                 self._started[_key(target, ring)] = future = self._submit(target, ring, alone=True)
                 future.exception()
@@ -95,7 +95,8 @@ def _size(target: Target) -> int:
     return target.bundle.archive.size
 
 
-def _fits(targets: list[Target], room: int) -> bool:
+def fits(targets: list[Target], room: int) -> bool:
+    """Tell whether these archives can be served side by side in the memory that is free."""
     from release_tool.services.processes import available_memory
 
     free = available_memory()

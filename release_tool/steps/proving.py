@@ -118,10 +118,11 @@ def written(context: Context, artifact: str) -> Target:
 
     work = WorkFolder(context.work)
     plan = work.read(ReleasePlan, "plan.json", made_by="plan")
-    return _target(work, plan, work.read(Bundle, bundle_name(artifact), made_by="trace"), load_probes(None))
+    return target_of(work, plan, work.read(Bundle, bundle_name(artifact), made_by="trace"), load_probes(None))
 
 
-def _target(work: WorkFolder, plan: ReleasePlan, bundle: Bundle, probes: ProbeSet) -> Target:
+def target_of(work: WorkFolder, plan: ReleasePlan, bundle: Bundle, probes: ProbeSet) -> Target:
+    """Return an archive of the work folder as what is asked."""
     from release_tool.steps.measuring import Target
 
     return Target(
@@ -157,7 +158,7 @@ def missing_proofs(
 
     found = []
     for bundle in release.bundles:
-        target = _target(release.work, release.plan, bundle, release.probes)
+        target = target_of(release.work, release.plan, bundle, release.probes)
         reference = None if bundle.kind in stale else _reference(release, bundle)
         for ring in rings:
             proof = None if reference is None else current_proof(release.work, target, ring, reference)
@@ -177,7 +178,7 @@ def drop_others(context: Context, release: Release, fresh: set[tuple[str, str]])
     from release_tool.steps.measuring import current_proof
 
     for bundle in release.bundles:
-        target, reference = _target(release.work, release.plan, bundle, release.probes), _reference(release, bundle)
+        target, reference = target_of(release.work, release.plan, bundle, release.probes), _reference(release, bundle)
         for ring in RINGS:
             name = proof_name(ring, bundle.artifact)
             asked = (bundle.artifact, ring) in fresh
@@ -222,22 +223,16 @@ def _write(release: Release, proof: Proof) -> None:
 
 def certify(context: Context, release: Release, bundle: Bundle, fresh: set[tuple[str, str]]) -> list[Verdict]:
     """Fold every proof that holds into the certificate, and return their verdicts."""
-    from release_tool.core.bundle import bundle_name
-    from release_tool.core.certificate import certificate_name, fold
     from release_tool.models.answers import answers_name, read_answers
+    from release_tool.steps.certifying import write_certificate
     from release_tool.steps.measuring import verdict_of
 
-    names = [name for ring in RINGS if release.work.has(name := proof_name(ring, bundle.artifact))]
-    proofs = tuple(release.work.read(Proof, name, made_by="validate") for name in names)
-    answers = answers_name(bundle.kind)
-    uses = release.work.uses("plan.json", "source.json", bundle_name(bundle.artifact), answers, *names)
-    certificate = fold(release.plan, release.source, bundle, proofs, uses)
-    release.work.write(certificate_name(bundle.artifact), certificate)
-    oracle = read_answers(release.work.path(answers))
+    certificate = write_certificate(context, release, bundle)
+    oracle = read_answers(release.work.path(answers_name(bundle.kind)))
     verdicts = []
-    for proof, name in zip(proofs, names, strict=True):
+    for proof in sorted(certificate.proofs, key=lambda proof: RINGS.index(proof.ring)):
         measured = (proof.artifact, proof.ring) in fresh
-        path = str(context.work / name)
+        path = str(context.work / proof_name(proof.ring, proof.artifact))
         verdict = verdict_of(proof, release.plan, oracle, measured=measured, path=path)
         verdicts.append(verdict.because(certificate.failures()[proof.ring]))
     return verdicts

@@ -12,6 +12,7 @@ from release_tool.core.page_compat import compat_rows, unread_row
 from release_tool.core.page_parts import pretty_config
 from release_tool.core.plan import ReleasePlan
 from release_tool.core.proof import RINGS
+from release_tool.core.quality import quality_name
 from release_tool.core.review import blockers, make_review
 from release_tool.core.source import SourceSnapshot
 from release_tool.documents import file_sha256
@@ -157,9 +158,10 @@ def _certificate(work: WorkFolder, plan: ReleasePlan, source: SourceSnapshot, bu
         )
     used = {"plan.json", "source.json", bundle_name(bundle.artifact)}
     folded = sorted(path.name for path in work.folder.glob(f"proof-*-{bundle.artifact}.json"))
-    unknown = sorted((used | set(folded)) - set(certificate.uses))
+    quality = {quality_name(bundle.artifact)} if work.has(quality_name(bundle.artifact)) else set()
+    unknown = sorted((used | set(folded) | quality) - set(certificate.uses))
     if unknown:
-        # validate was killed between a proof and the certificate: the page would not show that proof.
+        # validate or quality was killed before the certificate: the page would not show what was measured.
         raise IntegrityError(f"{name} was made without {unknown[0]}.", hint="Run release-tool validate again.")
     same = (certificate.plan, certificate.source, certificate.bundle) == (plan, source, bundle)
     if not same or certificate.archive_sha256 != bundle.archive.sha256:
