@@ -85,6 +85,34 @@ class ProofRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class QualityRow:
+    """One archive on one judged set."""
+
+    artifact: str
+    set: str
+    level: Level
+    sign: str
+    verdict: str
+    size: str
+    """``124 queries, 316 documents``."""
+    ndcg: str
+    source: str
+    loss: str
+    """Points of nDCG@10."""
+    interval: str
+    """Where the loss lies, 95 % of the resamples: ``-0.10 to 0.25``."""
+    budget: str
+    recall: str
+    mrr: str
+    more: str
+    """Sparse: how many tokens; texts that were refused or are empty."""
+    sha256: str
+    """Of the set."""
+    losers: tuple[str, ...]
+    """Queries that lose most, where the budget is not kept."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ShapeRow:
     """All probes of one shape, for one archive: what a text without pictures can show."""
 
@@ -166,6 +194,7 @@ class Page:
     rings: tuple[str, ...]
     proofs: tuple[ProofRow, ...]
     shapes: tuple[ShapeRow, ...]
+    quality: tuple[QualityRow, ...]
     pictures: tuple[Picture, ...]
     artifacts: tuple[ArtifactCard, ...]
     sizes: Picture | None

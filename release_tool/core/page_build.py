@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from release_tool.core import page_parts, page_proofs
+from release_tool.core import page_parts, page_proofs, page_quality
 from release_tool.core.bars import SizeBar, size_plot
 from release_tool.core.bundle import bundle_name
 from release_tool.core.page import SIGN, CompatRow, Fact, FileRow, Level, Notice, Page, Picture
@@ -73,6 +73,7 @@ def make_page(given: Reviewed) -> Page:
             for proof in page_proofs.in_order(certificate.proofs)
         ),
         shapes=tuple(row for certificate in certificates for row in page_proofs.shape_rows(certificate, rings)),
+        quality=tuple(row for certificate in certificates for row in page_quality.quality_rows(certificate)),
         pictures=tuple(picture for certificate in certificates for picture in page_proofs.pictures(certificate)),
         artifacts=tuple(
             page_parts.card(artifact, given.bundles[artifact.id], given.configs[artifact.id])
@@ -120,6 +121,7 @@ def reads_pickle(plan: ReleasePlan) -> bool:
 def notices(given: Reviewed) -> tuple[Notice, ...]:
     """Return what an approver should know first, gravest first."""
     found = [*_danger(given), *_missing_proofs(given), *_compat_notices(given)]
+    found += page_quality.not_measured(given.certificates.values())
     warned: dict[str, list[str]] = {}
     for artifact in given.plan.artifacts:
         for warning in page_parts.some(given.bundles[artifact.id].warnings, bundle_name(artifact.id)):

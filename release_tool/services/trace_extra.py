@@ -49,14 +49,33 @@ class Package:
         return self.found is not None and numbers(self.found) >= numbers(self.oldest)
 
 
-def packages() -> Iterator[Package]:
-    """Yield every package of the extra as it is installed here."""
-    for name, oldest in TRACE_PACKAGES.items():
+def packages(wanted: dict[str, str] | None = None) -> Iterator[Package]:
+    """Yield every package of an extra, by default of ``trace``, as it is installed here."""
+    for name, oldest in (TRACE_PACKAGES if wanted is None else wanted).items():
         try:
             found: str | None = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             found = None
         yield Package(name=name, oldest=oldest, found=found)
+
+
+QUALITY_EXTRA = "quality"
+QUALITY_PACKAGES: dict[str, str] = {
+    "ir-measures": "0.4.3",
+    "pytrec-eval-terrier": "0.5.11",
+    "bm25s": "0.3.16",
+    "scipy": "1.15",
+}
+"""The same of the extra for judged sets."""
+
+
+def require_quality_extra() -> None:
+    """Refuse early when a package is missing or too old that ranks or measures.
+
+    Raises:
+        as ``require_trace_extra``
+    """
+    _require(QUALITY_EXTRA, QUALITY_PACKAGES)
 
 
 def require_trace_extra() -> None:
@@ -66,13 +85,17 @@ def require_trace_extra() -> None:
         MissingExtra: it is not installed.
         UsageError: it is older than what this tool was proven with.
     """
-    for package in packages():
+    _require(EXTRA, TRACE_PACKAGES)
+
+
+def _require(extra: str, wanted: dict[str, str]) -> None:
+    for package in packages(wanted):
         if package.found is None:
-            raise MissingExtra(EXTRA, package.name)
+            raise MissingExtra(extra, package.name)
         if not package.fits:
             raise UsageError(
                 f"This command needs {package.name} {package.oldest} or newer; {package.found} is installed.",
-                hint=INSTALL,
+                hint=f"Install the extra: pip install 'release-tool[{extra}]'",
             )
 
 

@@ -79,13 +79,14 @@ def run_quality(
         ReleaseError: source or ring can't work on this machine.
     """
     from release_tool.packaged import packaged_probes
-    from release_tool.services.trace_extra import require_trace_extra
+    from release_tool.services.trace_extra import require_quality_extra, require_trace_extra
     from release_tool.steps import proving
     from release_tool.steps.quality_encoding import encode, forget
     from release_tool.steps.quality_sets import chosen_sets
     from release_tool.steps.settings import read_settings
 
     require_trace_extra()
+    require_quality_extra()
     settings = read_settings(context.repo)
     sets = chosen_sets(context, folders, settings.quality.sets)
     release = proving.read(context, artifacts, packaged_probes(), None)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from release_tool.core.escape import one_line
+from release_tool.core.page_quality import place, points
 from release_tool.core.quality import POINTS, over, quality_name
 from release_tool.errors import ValidationFailed
 
@@ -40,21 +41,19 @@ class Line:
 
     def cells(self) -> tuple[str, ...]:
         """Return what stands in a row, but for the verdict."""
+        lost, low, high = (
+            points(value / POINTS) for value in (self.loss_points, self.loss_points_low, self.loss_points_high)
+        )
         return (
             self.artifact,
             one_line(self.set),
             str(self.queries),
             f"{self.ndcg_10:.4f}",
             f"{self.source_ndcg_10:.4f}",
-            f"{signed(self.loss_points)} ({signed(self.loss_points_low)} to {signed(self.loss_points_high)})",
+            f"{lost} ({low} to {high})",
             f"{self.recall_100:.4f}",
             f"{self.mrr_10:.4f}",
         )
-
-
-def signed(points: float) -> str:
-    """Return points with two digits; never minus nothing."""
-    return f"{points + 0.0:.2f}".replace("-0.00", "0.00")
 
 
 def lines_of(found: list[Quality]) -> list[Line]:
@@ -120,8 +119,3 @@ def failing(found: list[Quality], work: Path) -> ValidationFailed | None:
         "The archive finds less than its source does.\n" + "\n".join(lines),
         hint="Nothing of this may be published: look at the queries above; budgets stand in release-tool.toml.",
     )
-
-
-def place(rank: int | None) -> str:
-    """Return the place of the best judged document in words."""
-    return "not found" if rank is None else f"place {rank}"
