@@ -19,6 +19,7 @@ from release_tool.core.plan import (
     Tolerances,
 )
 from release_tool.core.proof import Comparison, Proof
+from release_tool.core.quality import Budget, Interval, Judged, Measures, Quality
 from release_tool.core.request import ReleaseRequest
 from release_tool.core.source import SourceFile, SourceSnapshot
 
@@ -176,6 +177,42 @@ def make_proof(kind: ModelKind = ModelKind.DENSE, ring: str = "runtime", **over:
         "comparisons": (make_comparison(kind),),
     }
     return Proof(**{**facts, **over})
+
+
+def make_judged(**over: Any) -> Judged:
+    """Return a set on which nothing is lost."""
+    means = Measures(ndcg_10=0.61, recall_100=0.99, mrr_10=0.64)
+    facts: dict[str, Any] = {
+        "name": "release-tool",
+        "sha256": sha("7"),
+        "files": {"corpus.jsonl": sha("8"), "qrels/test.tsv": sha("9"), "queries.jsonl": sha("a")},
+        "documents": 314,
+        "queries": 122,
+        "judgements": 300,
+        "empty": 0,
+        "refused": 0,
+        "source": means,
+        "archive": means,
+        "loss": Interval(low=0.0, high=0.0, level=0.95, resamples=10_000, seed=1),
+        "losers": (),
+    }
+    return Judged(**{**facts, **over})
+
+
+def make_quality(kind: ModelKind = ModelKind.DENSE, **over: Any) -> Quality:
+    """Return a document of one set on which nothing is lost."""
+    facts: dict[str, Any] = {
+        "uses": {"bundle-torch_script.json": sha("4")},
+        "artifact": "torch_script",
+        "kind": kind,
+        "variant": "fp32",
+        "archive_sha256": sha("a"),
+        "budget": Budget(loss_points=0.1),
+        "sets": (make_judged(),),
+        "similarity": "dot",
+        "versions": {"ir-measures": "0.4.3"},
+    }
+    return Quality(**{**facts, **over})
 
 
 def with_comparisons(proof: Proof, *comparisons: Comparison) -> Proof:

@@ -9,7 +9,7 @@ import zipfile
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from factories import MODEL_CONFIG, make_bundle, make_comparison, make_plan, make_proof, make_source
+from factories import MODEL_CONFIG, make_bundle, make_comparison, make_plan, make_proof, make_quality, make_source
 
 from release_tool.core.bundle import Bundle, FileDigest, bundle_name
 from release_tool.core.certificate import Certificate, certificate_name, fold
@@ -17,6 +17,7 @@ from release_tool.core.config import config_text, register_request
 from release_tool.core.digest import sha256_bytes
 from release_tool.core.kinds import ModelKind
 from release_tool.core.proof import Proof, proof_name
+from release_tool.core.quality import QUALITY_KINDS, quality_name
 from release_tool.documents import WorkFolder, write_atomic
 from release_tool.packaged import packaged_probes
 
@@ -74,6 +75,7 @@ def write_release(
     change_bundle: Any = lambda bundle: bundle,
     change_source: Any = lambda source: source,
     change_config: Any = lambda data: data,
+    change_quality: Any = lambda quality: quality,
     archive_of: Any = None,
     model_config: dict[str, Any] | None = None,
 ) -> Release:
@@ -89,6 +91,7 @@ def write_release(
         change_bundle: bundle → bundle, before it is written.
         change_source: source → source, before it is written.
         change_config: bytes of config.json → bytes, before it is written.
+        change_quality: quality → quality, before it is written; null leaves it out.
         archive_of: artifact id → bytes of its archive; null for a small one that is always the same.
         model_config: the config.json of the planned model; null for that of the factory's plan.
     """
@@ -111,7 +114,7 @@ def write_release(
         release.bundles[artifact.id] = bundle
         if certified:
             release.certificates[artifact.id] = _certify(
-                work, release, artifact.id, kind=kind, rings=rings, change=change_proof
+                work, release, artifact.id, kind=kind, rings=rings, change=change_proof, change_quality=change_quality
             )
     return release
 
@@ -133,7 +136,14 @@ def config_of(
 
 
 def _certify(
-    work: WorkFolder, release: Release, artifact: str, *, kind: ModelKind, rings: tuple[str, ...], change: Any
+    work: WorkFolder,
+    release: Release,
+    artifact: str,
+    *,
+    kind: ModelKind,
+    rings: tuple[str, ...],
+    change: Any,
+    change_quality: Any,
 ) -> Certificate:
     answers = f"answers-{kind}.safetensors"
     proofs: list[Proof] = []
@@ -152,8 +162,16 @@ def _certify(
         )
         proofs.append(change(proof))
         work.write(proof_name(ring, artifact), proofs[-1])
-    names = ("plan.json", "source.json", bundle_name(artifact), answers, *(proof_name(r, artifact) for r in rings))
-    certificate = fold(release.plan, release.source, release.bundles[artifact], tuple(proofs), work.uses(*names))
+    names = ["plan.json", "source.json", bundle_name(artifact), answers, *(proof_name(r, artifact) for r in rings)]
+    bundle, quality = release.bundles[artifact], None
+    if bundle.kind in QUALITY_KINDS:
+        uses = work.uses("plan.json", "source.json", bundle_name(artifact))
+        made = make_quality(kind, artifact=artifact, archive_sha256=bundle.archive.sha256, uses=uses)
+        quality = change_quality(made)
+    if quality is not None:
+        work.write(quality_name(artifact), quality)
+        names.append(quality_name(artifact))
+    certificate = fold(release.plan, release.source, bundle, tuple(proofs), work.uses(*names), quality)
     work.write(certificate_name(artifact), certificate)
     return certificate
 

@@ -142,6 +142,7 @@ WRITING = {
     "fetch": ("fetch",),
     "trace": ("trace",),
     "validate": ("validate",),
+    "quality": ("quality",),
     "review": ("review",),
     "run": ("run", MODEL, "--version", "1.0.0"),
     "check": ("check", "--overwrite"),
