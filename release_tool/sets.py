@@ -68,6 +68,11 @@ class JudgedSet:
         if digest.hexdigest() != self.files[CORPUS]:
             raise IntegrityError(f"{CORPUS} of {self.name} was changed while it was read.", hint="Run it again.")
 
+    def texts(self) -> Iterator[str]:
+        """Yield the documents' texts."""
+        for entry in self.entries():
+            yield entry.text
+
     def document_probes(self) -> Iterator[Probe]:
         """Yield the documents as what is asked."""
         for index, entry in enumerate(self.entries()):

@@ -116,4 +116,4 @@ def versions() -> dict[str, str]:
     """Return the libraries that rank and measure."""
     from importlib.metadata import version
 
-    return {name: version(name) for name in ("ir-measures", "pytrec-eval-terrier", "bm25s", "scipy", "numpy")}
+    return {name: version(name) for name in ("ir-measures", "pytrec-eval-terrier", "scipy", "numpy")}

@@ -63,7 +63,6 @@ QUALITY_EXTRA = "quality"
 QUALITY_PACKAGES: dict[str, str] = {
     "ir-measures": "0.4.3",
     "pytrec-eval-terrier": "0.5.11",
-    "bm25s": "0.3.16",
     "scipy": "1.15",
 }
 """The same of the extra for judged sets."""

@@ -152,7 +152,7 @@ def _todo(release: Release, bundle: Bundle, budget: Budget, sets: tuple[JudgedSe
             Wanted(
                 bundle=bundle,
                 judged=one,
-                candidates=candidates((entry.text for entry in one.entries()), one.queries) if pairs else None,
+                candidates=candidates(one.texts, one.queries) if pairs else None,
             )
             for one in fresh
         ),
