@@ -45,7 +45,8 @@ def write_block(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
 def read_block(path: Path, kind: ModelKind, count: int) -> dict[str, np.ndarray] | None:
     """Return the arrays of a block of so many texts; null where there are none that hold."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # numpy leaves a file open that it opened itself and that is no archive.
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None

@@ -123,7 +123,8 @@ def test_the_ledger_holds_a_number_for_each_set():
 
 def test_settings_name_sets_and_budgets():
     found = parse_settings(
-        b'[quality]\nsets = ["sets/help"]\n[quality.loss_points]\ndense = 0\n[quality.kept_per_cent]\ncross-encoder = 99\n'
+        b'[quality]\nsets = ["sets/help"]\n'
+        b"[quality.loss_points]\ndense = 0\n[quality.kept_per_cent]\ncross-encoder = 99\n"
     ).quality
     assert found.sets == ("sets/help",)
     assert found.budgets.of(ModelKind.DENSE, "fp32") == Budget(loss_points=0.0)
