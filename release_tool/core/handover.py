@@ -30,6 +30,7 @@ MAKES: Mapping[str, tuple[re.Pattern[str], ...]] = {
         "trace": (rf"bundle-{_ID}\.json", r"archives/[A-Za-z0-9._-]+"),
         "validate": _CERTIFIED,
         "node": _CERTIFIED,
+        "quality": (rf"quality-{_ID}\.json", rf"certificate-{_ID}\.json"),
         "review": (r"review\.(?:json|md|html)",),
         "publish": (r"receipt\.json",),
         "notify": (r"notice\.json",),
