@@ -148,7 +148,7 @@ def test_without_a_set_the_shipped_one_and_those_of_the_settings_are_measured(wo
     [
         ("sparse", ("--format", "onnx"), ("onnx",)),
         ("sparse", ("--format", "onnx", "--kind", "sparse", "--kind", "sparse-tokenizer"), ("onnx", "tokenizer")),
-        ("cross-encoder", (), ("onnx", "torch_script")),
+        ("cross-encoder", ("--format", "onnx"), ("onnx",)),
     ],
     ids=["sparse", "sparse and tokenizer", "cross-encoder"],
 )
@@ -163,8 +163,9 @@ def test_every_kind_that_searches_is_measured(tmp_path, judged, kind, more, arti
         if one.archive.flops is not None:
             assert one.archive.document_tokens > one.archive.query_tokens > 0
         assert not (work / f"certificate-{artifact}.json").exists()
-    assert run(["-q", "--work", str(work), "validate"]) == 0
-    assert all(certificate(work, artifact).quality == document(work, artifact) for artifact in artifacts)
+    if len(artifacts) > 1:  # once is enough: what is measured before validate is folded by validate
+        assert run(["-q", "--work", str(work), "validate"]) == 0
+        assert all(certificate(work, artifact).quality == document(work, artifact) for artifact in artifacts)
 
 
 # --- over budget ---------------------------------------------------------------------------------------------------
