@@ -30,7 +30,8 @@ MAKES: Mapping[str, tuple[re.Pattern[str], ...]] = {
         "trace": (rf"bundle-{_ID}\.json", r"archives/[A-Za-z0-9._-]+"),
         "validate": _CERTIFIED,
         "node": _CERTIFIED,
-        "quality": (rf"quality-{_ID}\.json", rf"certificate-{_ID}\.json"),
+        # Its certificates stay behind: the model's own code may run in its job, and a later one certifies.
+        "quality": (rf"quality-{_ID}\.json",),
         "review": (r"review\.(?:json|md|html)",),
         "publish": (r"receipt\.json",),
         "notify": (r"notice\.json",),
@@ -49,6 +50,7 @@ OUTPUTS = (
     ("trace", "files", "trace"),
     ("trace-torch-script", "proofs", "validate"),
     ("trace-onnx", "proofs", "validate"),
+    ("quality", "files", "quality"),
     ("node", "files", "node"),
     ("review", "files", "review"),
     ("publish", "files", "publish"),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from release_tool.core.environments import Purpose, environment_name
 from release_tool.core.handover import MAKES, files_text, makes
 from release_tool.core.kinds import Format
+from release_tool.core.quality import QUALITY_KINDS
 from release_tool.steps.settings import read_settings, target_of
 
 if TYPE_CHECKING:
@@ -63,6 +64,8 @@ def _of_plan(repo: Path, plan: ReleasePlan) -> Mapping[str, str]:
         f"{fmt.value.lower()}_artifacts": " ".join(item.id for item in plan.artifacts if item.format is fmt)
         for fmt in Format
     }
+    searches = any(item.kind in QUALITY_KINDS for item in plan.artifacts)
+    artifacts["searches"] = "true" if searches else "false"
     target = plan.request.upload_target
     if target is None:
         return {**artifacts, "jenkins": "false"}

@@ -50,14 +50,14 @@ def test_check_may_write_another_plan_and_no_later_job_may():
         expected(needs(plan=PLAN, trace={"plan.json": sha("3")}))
 
 
-@pytest.mark.parametrize("job", ["trace", "trace_onnx", "answer", "node"])
+@pytest.mark.parametrize("job", ["trace", "trace_onnx", "answer", "quality", "node"])
 @pytest.mark.parametrize("path", ["plan.json", "source.json", "review.json", "receipt.json", "../x", "snapshot/a.py"])
 def test_a_job_that_ran_a_models_code_names_nothing_else_than_it_makes(job, path):
     with pytest.raises(IntegrityError, match="names"):
         expected(needs(**{job: {path: sha("1")}}))
 
 
-@pytest.mark.parametrize("job", ["trace_onnx", "answer", "trace_torch_script"])
+@pytest.mark.parametrize("job", ["trace_onnx", "answer", "trace_torch_script", "quality"])
 @pytest.mark.parametrize("gap", [" ", "\n", "\r\n", "\t", '"}, "validate": {"outputs": {"files": "', "\u2028"])
 def test_an_output_can_not_pass_for_that_of_another_job(job, gap):
     """A job's output is any text: a second one inside it, behind whatever separates, is no output of anybody."""

@@ -25,7 +25,7 @@ from release_tool.core.receipt import Receipt
 from release_tool.core.review import Review
 
 SECRETS = re.compile(r"TOKEN|SECRET|PASSWORD|CREDENTIAL|AWS_(?:ACCESS|SESSION)")
-RUNS_MODEL_CODE = ("answer", "trace", "validate", "node")
+RUNS_MODEL_CODE = ("answer", "trace", "validate", "quality", "node")
 
 
 @pytest.fixture(scope="module")

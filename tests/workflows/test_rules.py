@@ -22,7 +22,13 @@ from release_tool.core.settings import SETTINGS_FILE, parse_settings
 
 GATES = {"release-model.yml:approval", "release-model.yml:second-approval"}
 GATE_RUN = 'echo "Approved $DIGEST"'
-USES_MODEL = {"release-model.yml:answer", "trace.yml:trace", "trace.yml:validate", "release-model.yml:node"}
+USES_MODEL = {
+    "release-model.yml:answer",
+    "trace.yml:trace",
+    "trace.yml:validate",
+    "release-model.yml:quality",
+    "release-model.yml:node",
+}
 """Jobs in which a model's code, or what it made, is run."""
 RIGHTS = {
     "release-model.yml:plan": ("contents: read", "actions: read"),
@@ -31,6 +37,7 @@ RIGHTS = {
     "release-model.yml:answer": ("contents: read",),
     "release-model.yml:trace-torch-script": ("contents: read",),
     "release-model.yml:trace-onnx": ("contents: read",),
+    "release-model.yml:quality": ("contents: read",),
     "release-model.yml:node": ("contents: read",),
     "release-model.yml:review": ("contents: read",),
     "release-model.yml:approval": (),
@@ -157,7 +164,7 @@ def test_a_job_that_runs_a_models_code_has_nothing_to_steal(job):
 def test_a_job_with_a_role_or_a_secret_cannot_load_a_model(job):
     locks = [step["with"]["lock"] for step in job.steps if step.get("uses") == "./.github/actions/setup"]
     if job.environment or "id-token" in (job.rights or {}) or job.name == "publish.yml:propose":
-        assert "trace" not in locks
+        assert not {"trace", "quality"} & set(locks)
     assert all((ROOT / "requirements" / f"{lock}.txt").is_file() for lock in locks)
 
 
