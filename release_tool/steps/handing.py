@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from release_tool.cli import Context
     from release_tool.core.plan import ReleasePlan
     from release_tool.documents import WorkFolder
+    from release_tool.global_options import Context
 
 OUTPUT = "GITHUB_OUTPUT"
 
