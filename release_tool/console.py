@@ -7,13 +7,11 @@ escaped before it reaches a terminal, an annotation or a table; bars appear only
 from __future__ import annotations
 
 import os
-import secrets
 import sys
 import time
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING
 
-from release_tool.core.beginning import MAX_SUMMARY_BYTES, beginning
 from release_tool.core.escape import annotation, annotation_property, log_text, plain, shortened
 
 if TYPE_CHECKING:
@@ -108,6 +106,8 @@ class Console:
         """
         path = self.env.get("GITHUB_STEP_SUMMARY")
         if path:
+            from release_tool.core.beginning import MAX_SUMMARY_BYTES, beginning
+
             try:
                 with open(path, "ab") as stream:  # noqa: PTH123 - named by Actions
                     room = MAX_SUMMARY_BYTES - stream.tell()
@@ -128,7 +128,7 @@ class Console:
         path = self.env.get("GITHUB_OUTPUT")
         if path:
             # Nobody who wrote a value can know the mark that ends it.
-            mark = secrets.token_hex(16)
+            mark = os.urandom(16).hex()
             with open(path, "a", encoding="utf-8") as stream:  # noqa: PTH123 - named by Actions
                 stream.writelines(f"{name}<<{mark}\n{value}\n{mark}\n" for name, value in values.items())
 

@@ -73,7 +73,8 @@ class ChangelogEntry:
 def history_of(ledger: Ledger) -> History:
     """Return the page's values."""
     gone = replaced(ledger.rows)
-    return History(columns=COLUMNS, rows=tuple(_cells(row, is_gone=row.identity in gone) for row in ledger.rows))
+    rows = (_cells(row, is_gone=bool(gone) and row.identity in gone) for row in ledger.rows)
+    return History(columns=COLUMNS, rows=tuple(rows))
 
 
 def _cells(row: Row, *, is_gone: bool) -> tuple[str | None, ...]:

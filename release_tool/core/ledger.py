@@ -193,15 +193,23 @@ def replaced(rows: Iterable[Row]) -> frozenset[tuple[str, str]]:
     Args:
         rows: in the order of the ledger.
     """
+    rows = tuple(rows)
+    keys = [row.data.get(KEY) for row in rows]
+    if len(keys) - keys.count(None) == len(set(keys) - {None}):  # so it is in nearly every ledger
+        return frozenset()
     last: dict[str, Row] = {}
     gone: set[tuple[str, str]] = set()
     for row in rows:
-        key, one = row.key, row.identity
-        if key is None or one is None:
+        key = row.key
+        if key is None:
             continue
-        before = last.get(key, row)
-        later = before if _names(before, row) else row
-        gone |= {item for item in (before.identity, one) if item is not None and item != later.identity}
+        before = last.get(key)
+        if before is None:
+            if row.identity is not None:
+                last[key] = row
+            continue
+        later = before if row.identity is None or _names(before, row) else row
+        gone |= {item for item in (before.identity, row.identity) if item is not None and item != later.identity}
         last[key] = later
     return frozenset(gone - {row.identity for row in last.values()})
 

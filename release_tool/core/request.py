@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import Any
 
 from release_tool.core.kinds import TRAITS, Activation, Format, Framework, ModelKind, PoolingMode
@@ -90,6 +89,8 @@ class ReleaseRequest:
 
 def closest(word: str, options: tuple[str, ...]) -> str:
     """Return ``did you mean X?`` for a misspelt word, or the list of options."""
+    from difflib import get_close_matches
+
     match = get_close_matches(word, options, n=1)
     return f"did you mean {match[0]}?" if match else "one of " + ", ".join(options)
 

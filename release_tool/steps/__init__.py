@@ -9,6 +9,11 @@ import click
 if TYPE_CHECKING:
     from release_tool.cli import Context
 
+draft_option = click.option(
+    "--draft", "--dry-run", "draft", is_flag=True, help="Print what would change as a diff, and change nothing."
+)
+"""Of the commands that change files of the repository; under either name."""
+
 
 def emit(context: Context, text: str, data: Any) -> None:
     """Print a step's result on stdout: ``data`` as JSON with --json, else ``text``."""

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from release_tool.core.settings import SETTINGS_FILE
-from release_tool.steps import emit
+from release_tool.steps import draft_option, emit
 from release_tool.steps.jenkins_options import jenkins_options, optional_options_of
-from release_tool.steps.options import draft_option
 
 if TYPE_CHECKING:
     from release_tool.cli import Context

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from release_tool.steps import emit, emit_text
-from release_tool.steps.options import draft_option
+from release_tool.steps import draft_option, emit, emit_text
 
 if TYPE_CHECKING:
     from release_tool.cli import Context

@@ -50,11 +50,6 @@ def _files(_: click.Context, __: click.Parameter, incomplete: str) -> list[Compl
     return [CompletionItem(incomplete, type="file")]
 
 
-draft_option = click.option(
-    "--draft", "--dry-run", "draft", is_flag=True, help="Print what would change as a diff, and change nothing."
-)
-"""Of the commands that change files of the repository; under either name."""
-
 model_argument = click.argument("model", required=False, shell_complete=_folders)
 """MODEL: an id of the hub, or a folder, which the shell completes."""
 

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
 
-from release_tool.steps import emit
-from release_tool.steps.options import draft_option
+from release_tool.steps import draft_option, emit
 
 if TYPE_CHECKING:
     from pathlib import Path
