@@ -86,7 +86,7 @@ def one_row(approved: str, name: str, version: str, fmt: str, *, at: str, key: s
         "Build URL": "https://jenkins.example/job/ml-models-release/17/",
         "Lineage": None,
         "Fine-tuning Run ID": None,
-        "Retrieval Quality": {"set": {"nDCG@10": 0.6347, "nDCG@10 of the source": 0.6347, "queries": 122}},
+        "Retrieval Quality": {"release-tool": "nDCG@10 0.6347 of 0.6347, 122 queries"},
     }
 
 

@@ -98,16 +98,15 @@ def _row(release: Published, artifact: PlannedArtifact, certificate: Certificate
     }
 
 
-def quality_cell(quality: Quality | None) -> dict[str, Any] | None:
-    """Return how the archive searches, by set; null where it was not measured."""
+def quality_cell(quality: Quality | None) -> dict[str, str] | None:
+    """Return how the archive searches, by set, in words; null where it was not measured.
+
+    The numbers are in the certificate, which the row names: a ledger is read whole at every release.
+    """
     if quality is None:
         return None
     return {
-        judged.name: {
-            "nDCG@10": round(judged.archive.ndcg_10, 4),
-            "nDCG@10 of the source": round(judged.source.ndcg_10, 4),
-            "queries": judged.queries,
-        }
+        judged.name: f"nDCG@10 {judged.archive.ndcg_10:.4f} of {judged.source.ndcg_10:.4f}, {judged.queries} queries"
         for judged in quality.sets
     }
 

@@ -112,9 +112,9 @@ def test_points_are_never_minus_nothing():
     assert [points(value) for value in (-1e-7, 0.0, 0.00123, -0.01)] == ["0.00", "0.00", "0.12", "-1.00"]
 
 
-def test_the_ledger_holds_a_number_for_each_set():
+def test_the_ledger_says_a_line_for_each_set():
     cell = quality_cell(make_quality(sets=(judged(0.51234, 0.5),)))
-    assert cell == {"release-tool": {"nDCG@10": 0.5, "nDCG@10 of the source": 0.5123, "queries": 122}}
+    assert cell == {"release-tool": "nDCG@10 0.5000 of 0.5123, 122 queries"}
     row = {"Model ID": "a/b", "Model Version": "1.0.0", "Model Format": "ONNX"}
     assert row_fault({**row, QUALITY: cell}) is None
     assert row_fault({**row, QUALITY: "good"}) == "'Retrieval Quality' is no object"
