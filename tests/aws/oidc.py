@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import base64
 import json
-import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from http_double import Double, ForDouble
 
 ISSUER = "https://token.actions.githubusercontent.com"
 AUDIENCE = "sts.amazonaws.com"
@@ -23,30 +23,14 @@ LIFE_SECONDS = 300
 KEY_ID = "key-1"
 
 
-class Issuer:
+class Issuer(Double):
     """A running one, for one repository; ``asked`` is the environment of every token that it gave."""
 
     def __init__(self, repository="acme/releases"):
+        super().__init__(Handler)
         self.repository = repository
         self.asked = []
         self.key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-        handler = type("BoundHandler", (Handler,), {"issuer": self})
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self.server.daemon_threads = True
-        self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-
-    @property
-    def address(self):
-        return f"http://127.0.0.1:{self.server.server_address[1]}"
-
-    def __enter__(self):
-        self.thread.start()
-        return self
-
-    def __exit__(self, *exc):
-        self.server.shutdown()
-        self.thread.join()
-        self.server.server_close()
 
     def variables(self, environment=None):
         """Return what the runner sets for a job with ``id-token: write`` in this environment, or in none."""
@@ -95,35 +79,24 @@ def encoded(data):
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    issuer = None
-
-    def log_message(self, *args):
-        pass
-
+class Handler(ForDouble, BaseHTTPRequestHandler):
     def do_GET(self):
         place = urlsplit(self.path)
         asked = {name: values[0] for name, values in parse_qs(place.query).items()}
         if place.path == "/.well-known/openid-configuration":
-            self.answer(200, {"issuer": ISSUER, "jwks_uri": f"{self.issuer.address}/jwks"})
+            self.answer(200, {"issuer": ISSUER, "jwks_uri": f"{self.double.address}/jwks"})
         elif place.path == "/jwks":
-            self.answer(200, self.issuer.keys())
+            self.answer(200, self.double.keys())
         elif place.path != "/token":
             self.answer(404, {"message": "not found"})
         elif self.headers.get("Authorization", "").lower() != f"bearer {REQUEST_TOKEN}":
             self.answer(401, {"message": "bad credentials"})
         else:
             environment = asked.get("environment")
-            self.issuer.asked.append(environment)
-            owner = self.issuer.repository.partition("/")[0]
+            self.double.asked.append(environment)
+            owner = self.double.repository.partition("/")[0]
             audience = asked.get("audience", f"https://github.com/{owner}")
-            self.answer(200, {"value": self.issuer.token(environment, audience=audience)})
+            self.answer(200, {"value": self.double.token(environment, audience=audience)})
 
     def answer(self, status, data):
-        payload = json.dumps(data).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(payload)))
-        self.end_headers()
-        self.wfile.write(payload)
+        self.send(status, json.dumps(data).encode(), "application/json")

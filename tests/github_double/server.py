@@ -13,8 +13,10 @@ import json
 import re
 import threading
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from urllib.parse import parse_qs, unquote, urlsplit
+
+from http_double import FaultyDouble, ForDouble
 
 TOKEN = "ghs_MARKED-token-4Wp7"
 WEB = "https://github.example"
@@ -53,47 +55,31 @@ class Request:
     data: object
 
 
-class GitHubDouble:
+class GitHubDouble(FaultyDouble):
     """A running API; ``with GitHubDouble(git, "octo-org/models") as server`` starts and stops it."""
 
+    Fault = Fault
+
     def __init__(self, git, repository):
+        super().__init__(Handler)
         self.git = git
         self.repository = repository
         self.default_branch = "main"
         self.token = TOKEN
         self.pulls = []
         self.runs = []
-        self.faults = []
         self.requests = []
         self.answers = {}
         """Path below the repository → JSON, for settings that are only read; "" adds to the repository itself."""
         self.lock = threading.RLock()
-        handler = type("BoundHandler", (Handler,), {"hub": self})
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self.server.daemon_threads = True
-        self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-
-    @property
-    def address(self):
-        return f"http://127.0.0.1:{self.server.server_address[1]}"
-
-    def __enter__(self):
-        self.thread.start()
-        return self
 
     def __exit__(self, *exc):
-        self.server.shutdown()
-        self.thread.join()
-        self.server.server_close()
+        super().__exit__(*exc)
         self.git.close()
 
     def environment(self):
         """Return what leads a client here."""
         return {"GITHUB_API_URL": self.address, "GITHUB_TOKEN": self.token, "GITHUB_REPOSITORY": self.repository}
-
-    def fault(self, pattern, **what):
-        """Order a fault; the first that matches and has times left is used."""
-        self.faults.append(Fault(pattern, **what))
 
     def forget(self, git):
         """Begin anew with another repository."""
@@ -111,14 +97,7 @@ class GitHubDouble:
         pull["state"], pull["merged_at"] = "closed", "2026-01-02T03:04:05Z" if merged else None
 
 
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    hub = None
-    wbufsize = 1 << 16  # one packet an answer: with two, each waits for the client's delayed acknowledgement
-
-    def log_message(self, *args):
-        pass
-
+class Handler(ForDouble, BaseHTTPRequestHandler):
     def do_GET(self):
         self.handle_one(None)
 
@@ -128,13 +107,13 @@ class Handler(BaseHTTPRequestHandler):
     do_PATCH = do_PUT = do_DELETE = do_POST  # noqa: N815 - the names that the base class calls
 
     def handle_one(self, body):
-        hub, url = self.hub, urlsplit(self.path)
+        hub, url = self.double, urlsplit(self.path)
         path, query = unquote(url.path), {key: values[0] for key, values in parse_qs(url.query).items()}
         with hub.lock:
             data = json.loads(body) if body else None
             headers = {name.lower(): value for name, value in self.headers.items()}
             hub.requests.append(Request(self.command, path, query, headers, data))
-            fault = self.fault_of(f"{self.command} {path}")
+            fault = hub.fault_of(f"{self.command} {path}")
             if fault is not None and fault.action is not None:
                 fault.action(hub)
             if fault is not None and fault.cut == "before":
@@ -146,88 +125,68 @@ class Handler(BaseHTTPRequestHandler):
                 return self.cut()
         return self.answer(status, found, half=fault is not None and fault.half)
 
-    def fault_of(self, line):
-        for fault in self.hub.faults:
-            if fault.times > 0 and re.search(fault.pattern, line):
-                if fault.after > 0:
-                    fault.after -= 1
-                    continue
-                fault.times -= 1
-                return fault
-        return None
-
-    def cut(self):
-        self.close_connection = True
-        self.connection.shutdown(2)
-
     def answer(self, status, data, headers=None, *, half=False):
         raw = isinstance(data, bytes)
         payload = data if raw else b"" if status == 204 else json.dumps(data).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/octet-stream" if raw else "application/json; charset=utf-8")
-        if status != 204:
-            self.send_header("Content-Length", str(len(payload)))
-        for name, value in (headers or {}).items():
-            self.send_header(name, value)
-        self.end_headers()
-        if half:
-            self.wfile.write(payload[: len(payload) // 2])
-            self.wfile.flush()
-            return self.cut()
-        self.wfile.write(payload)
-        return None
+        content_type = "application/octet-stream" if raw else "application/json; charset=utf-8"
+        if not half:
+            return self.send(status, payload, content_type, headers or ())
+        self.begin(status, payload, content_type, headers or ())
+        self.wfile.write(payload[: len(payload) // 2])
+        self.wfile.flush()
+        return self.cut()
 
     # -----------------------------------------------------------------------------------------------------------------
 
     def done(self, path, query, data):
         """Do a request and return status and answer."""
         authorization = self.headers.get("Authorization") or ""
-        if authorization != f"Bearer {self.hub.token}":
+        if authorization != f"Bearer {self.double.token}":
             return 401, {"message": "Bad credentials", "documentation_url": "https://docs.github.example/rest"}
-        prefix = f"/repos/{self.hub.repository}"
+        prefix = f"/repos/{self.double.repository}"
         if path != prefix and not path.startswith(prefix + "/"):
             return MISSING
         below = path[len(prefix) + 1 :]
-        if below.startswith("git/") and self.hub.git.object("HEAD") is None:
+        if below.startswith("git/") and self.double.git.object("HEAD") is None:
             return 409, {"message": "Git Repository is empty.", "status": "409"}
         for method, pattern, name in ROUTES:
             found = re.fullmatch(pattern, below)
             if found and method == self.command:
                 return getattr(self, name)(*found.groups(), query=query, data=data)
-        if self.command == "GET" and below in self.hub.answers:
-            return 200, self.hub.answers[below]
+        if self.command == "GET" and below in self.double.answers:
+            return 200, self.double.answers[below]
         return MISSING
 
     def get_repository(self, **_):
-        facts = {"full_name": self.hub.repository, "default_branch": self.hub.default_branch, "private": False}
-        return 200, facts | self.hub.answers.get("", {})
+        facts = {"full_name": self.double.repository, "default_branch": self.double.default_branch, "private": False}
+        return 200, facts | self.double.answers.get("", {})
 
     def get_ref(self, branch, **_):
-        head = self.hub.git.head(branch)
+        head = self.double.git.head(branch)
         return MISSING if head is None else (200, reference(branch, head))
 
     def get_commit(self, sha, **_):
-        if self.hub.git.type_of(sha) != "commit":
+        if self.double.git.type_of(sha) != "commit":
             return MISSING
         return 200, self.commit_data(sha)
 
     def commit_data(self, sha):
-        head, _, message = self.hub.git.object(sha)[2].decode().partition("\n\n")
+        head, _, message = self.double.git.object(sha)[2].decode().partition("\n\n")
         fields = [line.split(" ", 1) for line in head.splitlines()]
         tree = next(value for key, value in fields if key == "tree")
         parents = [{"sha": value} for key, value in fields if key == "parent"]
         return {"sha": sha, "tree": {"sha": tree}, "parents": parents, "message": message.removesuffix("\n")}
 
     def get_tree(self, sha, *, query, **_):
-        if self.hub.git.type_of(sha) not in {"tree", "commit"}:
+        if self.double.git.type_of(sha) not in {"tree", "commit"}:
             return MISSING
-        lines = self.hub.git("ls-tree", "-z", *(["-r", "-t"] if "recursive" in query else []), sha).decode()
+        lines = self.double.git("ls-tree", "-z", *(["-r", "-t"] if "recursive" in query else []), sha).decode()
         listed = [re.fullmatch(r"(\d+) (\w+) (\w+)\t(.*)", line, re.DOTALL).groups() for line in lines.split("\0")[:-1]]
         tree = [{"path": path, "mode": mode, "type": kind, "sha": one} for mode, kind, one, path in listed]
         return 200, {"sha": sha, "tree": tree, "truncated": False}
 
     def get_blob(self, sha, **_):
-        found = self.hub.git.object(sha)
+        found = self.double.git.object(sha)
         if found is None or found[1] != "blob":
             return MISSING
         data = found[2]
@@ -237,55 +196,55 @@ class Handler(BaseHTTPRequestHandler):
 
     def make_blob(self, *, data, **_):
         content = data["content"]
-        sha = self.hub.git.blob(base64.b64decode(content) if data.get("encoding") == "base64" else content.encode())
+        sha = self.double.git.blob(base64.b64decode(content) if data.get("encoding") == "base64" else content.encode())
         return 201, {"sha": sha}
 
     def make_tree(self, *, data, **_):
         entries = [(one["path"], one["mode"], one["sha"]) for one in data["tree"]]
         for _, _, sha in entries:
-            if sha is not None and self.hub.git.type_of(sha) != "blob":
+            if sha is not None and self.double.git.type_of(sha) != "blob":
                 return refused(f"tree.sha {sha} is not a valid blob")
-        if "base_tree" in data and self.hub.git.type_of(data["base_tree"]) is None:
+        if "base_tree" in data and self.double.git.type_of(data["base_tree"]) is None:
             return refused("base_tree is not a valid tree oid")
-        return 201, {"sha": self.hub.git.tree(data.get("base_tree"), entries)}
+        return 201, {"sha": self.double.git.tree(data.get("base_tree"), entries)}
 
     def make_commit(self, *, data, **_):
-        if self.hub.git.type_of(data["tree"]) != "tree":
+        if self.double.git.type_of(data["tree"]) != "tree":
             return refused("Tree SHA does not exist")
-        if any(self.hub.git.type_of(parent) != "commit" for parent in data["parents"]):
+        if any(self.double.git.type_of(parent) != "commit" for parent in data["parents"]):
             return refused("Parent SHA does not exist or is not a commit object")
-        sha = self.hub.git.commit(data["message"], data["tree"], data["parents"], data.get("author"))
+        sha = self.double.git.commit(data["message"], data["tree"], data["parents"], data.get("author"))
         return 201, self.commit_data(sha)
 
     def make_ref(self, *, data, **_):
         ref, sha = data["ref"], data["sha"]
-        if not ref.startswith("refs/") or self.hub.git("check-ref-format", ref, check=False) is None:
+        if not ref.startswith("refs/") or self.double.git("check-ref-format", ref, check=False) is None:
             return refused(f"{ref} is not a valid ref name.")
-        if self.hub.git.type_of(sha) is None:
+        if self.double.git.type_of(sha) is None:
             return refused("Object does not exist")
-        if self.hub.git.object(ref) is not None:
+        if self.double.git.object(ref) is not None:
             return refused("Reference already exists")
-        if self.hub.git("update-ref", ref, sha, "0" * 40, check=False) is None:
+        if self.double.git("update-ref", ref, sha, "0" * 40, check=False) is None:
             return refused("Reference update failed")
         return 201, reference(ref.removeprefix("refs/heads/"), sha)
 
     def move_ref(self, branch, *, data, **_):
-        head, sha = self.hub.git.head(branch), data["sha"]
+        head, sha = self.double.git.head(branch), data["sha"]
         if head is None:
             return refused("Reference does not exist")
-        if self.hub.git.type_of(sha) != "commit":
+        if self.double.git.type_of(sha) != "commit":
             return refused("Object does not exist")
-        forward = self.hub.git("merge-base", "--is-ancestor", head, sha, check=False) is not None
+        forward = self.double.git("merge-base", "--is-ancestor", head, sha, check=False) is not None
         if not forward and not data.get("force"):
             return refused("Update is not a fast forward")
-        self.hub.git("update-ref", f"refs/heads/{branch}", sha)
+        self.double.git("update-ref", f"refs/heads/{branch}", sha)
         return 200, reference(branch, sha)
 
     def get_pulls(self, *, query, **_):
         state, head, base = query.get("state", "open"), query.get("head"), query.get("base")
         found = [
             pull
-            for pull in reversed(self.hub.pulls)
+            for pull in reversed(self.double.pulls)
             if state in {"all", pull["state"]}
             and (head is None or ":" not in head or pull["head"]["label"] == head)
             and (base is None or pull["base"]["ref"] == base)
@@ -294,7 +253,7 @@ class Handler(BaseHTTPRequestHandler):
         return 200, found[(page - 1) * size : page * size]
 
     def make_pull(self, *, data, **_):
-        hub, branch, base = self.hub, data["head"], data["base"]
+        hub, branch, base = self.double, data["head"], data["base"]
         owner = hub.repository.partition("/")[0]
         for name in ("head", "base"):
             if hub.git.head(data[name]) is None:
@@ -320,11 +279,11 @@ class Handler(BaseHTTPRequestHandler):
         return 201, hub.pulls[-1]
 
     def change_pull(self, number, *, data, **_):
-        if not 1 <= int(number) <= len(self.hub.pulls):
+        if not 1 <= int(number) <= len(self.double.pulls):
             return MISSING
         if too_long(data):
             return invalid(too_long(data))
-        pull = self.hub.pulls[int(number) - 1]
+        pull = self.double.pulls[int(number) - 1]
         pull.update({key: data[key] for key in ("title", "body", "state") if key in data})
         if "base" in data:
             pull["base"] = {**pull["base"], "ref": data["base"]}
@@ -333,7 +292,7 @@ class Handler(BaseHTTPRequestHandler):
     def get_runs(self, workflow, *, query, **_):
         found = [
             run
-            for run in self.hub.runs
+            for run in self.double.runs
             if run["path"].endswith(f"/{workflow}")
             and query.get("branch") in {None, run["head_branch"]}
             and query.get("head_sha") in {None, run["head_sha"]}
@@ -342,11 +301,11 @@ class Handler(BaseHTTPRequestHandler):
         return 200, {"total_count": len(found), "workflow_runs": found[: int(query.get("per_page", 30))]}
 
     def get_run(self, number, **_):
-        return next(((200, run) for run in self.hub.runs if run["id"] == int(number)), MISSING)
+        return next(((200, run) for run in self.double.runs if run["id"] == int(number)), MISSING)
 
     def dispatch(self, workflow, *, data, **_):
-        head, path = self.hub.git.head(data["ref"]), f".github/workflows/{workflow}"
-        found = self.hub.git.object(f"{self.hub.default_branch}:{path}")
+        head, path = self.double.git.head(data["ref"]), f".github/workflows/{workflow}"
+        found = self.double.git.object(f"{self.double.default_branch}:{path}")
         if found is None:
             return MISSING
         if head is None:
@@ -354,7 +313,7 @@ class Handler(BaseHTTPRequestHandler):
         if b"workflow_dispatch" not in found[2]:
             return refused("Workflow does not have 'workflow_dispatch' trigger")
         run = {"path": path, "head_branch": data["ref"], "head_sha": head, "event": "workflow_dispatch"}
-        self.hub.runs.append({"id": len(self.hub.runs) + 1, **run})
+        self.double.runs.append({"id": len(self.double.runs) + 1, **run})
         return 204, None
 
 

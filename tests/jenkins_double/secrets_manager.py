@@ -3,48 +3,27 @@
 from __future__ import annotations
 
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
+
+from http_double import Double, ForDouble
 
 
-class SecretsManager:
+class SecretsManager(Double):
     """A running one; ``secrets`` is name → text, an int is answered as a status, bytes are a binary secret."""
 
     def __init__(self, secrets):
+        super().__init__(Handler)
         self.secrets = secrets
         self.asked = []
-        handler = type("BoundHandler", (Handler,), {"manager": self})
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self.server.daemon_threads = True
-        self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-
-    @property
-    def address(self):
-        return f"http://127.0.0.1:{self.server.server_address[1]}"
-
-    def __enter__(self):
-        self.thread.start()
-        return self
-
-    def __exit__(self, *exc):
-        self.server.shutdown()
-        self.thread.join()
-        self.server.server_close()
 
 
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    manager = None
-
-    def log_message(self, *args):
-        pass
-
+class Handler(ForDouble, BaseHTTPRequestHandler):
     def do_POST(self):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self.manager.asked.append(body["SecretId"])
+        self.double.asked.append(body["SecretId"])
         assert self.headers["X-Amz-Target"] == "secretsmanager.GetSecretValue"
         assert self.headers["Authorization"].startswith("AWS4-HMAC-SHA256 ")
-        found = self.manager.secrets.get(body["SecretId"])
+        found = self.double.secrets.get(body["SecretId"])
         if found is None:
             self.answer(400, {"__type": "ResourceNotFoundException", "Message": "can't find the specified secret."})
         elif isinstance(found, int):
@@ -56,9 +35,4 @@ class Handler(BaseHTTPRequestHandler):
             self.answer(200, {"Name": body["SecretId"], "SecretString": found})
 
     def answer(self, status, data):
-        payload = json.dumps(data).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/x-amz-json-1.1")
-        self.send_header("Content-Length", str(len(payload)))
-        self.end_headers()
-        self.wfile.write(payload)
+        self.send(status, json.dumps(data).encode(), "application/x-amz-json-1.1")

@@ -16,8 +16,10 @@ import threading
 import time
 from dataclasses import dataclass, field
 from email.utils import formatdate
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from urllib.parse import parse_qs, quote, unquote, urlsplit
+
+from http_double import FaultyDouble, ForDouble
 
 from jenkins_double.tree import parse, prune
 
@@ -100,15 +102,17 @@ class Request:
     body: str
 
 
-class Jenkins:
+class Jenkins(FaultyDouble):
     """A running Jenkins; ``with Jenkins() as server`` starts and stops it."""
 
+    Fault = Fault
+
     def __init__(self):
+        super().__init__(Handler)
         self.jobs = {"ml-models-release": JobConfig(declared=dict(RELEASE))}
         self.builds = {}
         self.items = {}
         self.sessions = {}
-        self.faults = []
         self.requests = []
         self.counter = 0
         self.skew = 0.0
@@ -116,31 +120,10 @@ class Jenkins:
         self.down = 0
         """Requests that are still answered by 503, as a Jenkins that starts does."""
         self.lock = threading.RLock()
-        handler = type("BoundHandler", (Handler,), {"jenkins": self})
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self.server.daemon_threads = True
-        self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-
-    @property
-    def address(self):
-        return f"http://127.0.0.1:{self.server.server_address[1]}"
 
     @property
     def job(self):
         return self.jobs["ml-models-release"]
-
-    def __enter__(self):
-        self.thread.start()
-        return self
-
-    def __exit__(self, *exc):
-        self.server.shutdown()
-        self.thread.join()
-        self.server.server_close()
-
-    def fault(self, pattern, **what):
-        """Order a fault; the first that matches and has times left is used."""
-        self.faults.append(Fault(pattern, **what))
 
     def now(self):
         return time.time() + self.skew
@@ -181,16 +164,9 @@ class Jenkins:
         return self.counter
 
 
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    jenkins = None
-    wbufsize = 1 << 16  # one packet an answer: with two, each waits for the client's delayed acknowledgement
-
-    def log_message(self, *args):
-        pass
-
+class Handler(ForDouble, BaseHTTPRequestHandler):
     def date_time_string(self, timestamp=None):
-        return formatdate(self.jenkins.now() if timestamp is None else timestamp, usegmt=True)
+        return formatdate(self.double.now() if timestamp is None else timestamp, usegmt=True)
 
     def do_GET(self):
         self.handle_one("")
@@ -199,11 +175,11 @@ class Handler(BaseHTTPRequestHandler):
         self.handle_one(self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode())
 
     def handle_one(self, body):
-        jenkins = self.jenkins
+        jenkins = self.double
         with jenkins.lock:
             line = f"{self.command} {unquote(urlsplit(self.path).path)}"
             jenkins.requests.append(Request(self.command, self.path, self.headers.get("Authorization"), body))
-            fault = self.fault_of(line)
+            fault = jenkins.fault_of(line)
             if fault is not None and fault.action is not None:
                 fault.action(jenkins)
             if fault is not None and fault.cut == "before":
@@ -219,31 +195,11 @@ class Handler(BaseHTTPRequestHandler):
                 return self.cut()
         return self.answer(status, data, headers)
 
-    def fault_of(self, line):
-        for fault in self.jenkins.faults:
-            if fault.times > 0 and re.search(fault.pattern, line):
-                if fault.after > 0:
-                    fault.after -= 1
-                    continue
-                fault.times -= 1
-                return fault
-        return None
-
-    def cut(self):
-        self.close_connection = True
-        self.connection.shutdown(2)
-
     def answer(self, status, data, headers=None):
         is_json = not isinstance(data, str)
         payload = (json.dumps(data) if is_json else data).encode()
-        self.send_response(status)
-        self.send_header("X-Jenkins", "2.541.1")
-        self.send_header("Content-Type", "application/json" if is_json else "text/html;charset=utf-8")
-        self.send_header("Content-Length", str(len(payload)))
-        for name, value in (headers or {}).items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(payload)
+        content_type = "application/json" if is_json else "text/html;charset=utf-8"
+        self.send(status, payload, content_type, {"X-Jenkins": "2.541.1", **(headers or {})})
 
     def done(self, body):
         """Do a request and return status, body and headers."""
@@ -258,7 +214,7 @@ class Handler(BaseHTTPRequestHandler):
             return self.crumb()
         if self.command == "POST":
             cookie = re.search(r"JSESSIONID=(\w+)", self.headers.get("Cookie") or "")
-            crumb = self.jenkins.sessions.get(cookie[1]) if cookie else None
+            crumb = self.double.sessions.get(cookie[1]) if cookie else None
             if crumb is None or crumb != self.headers.get("Jenkins-Crumb"):
                 return 403, "<html><h1>No valid crumb was included in the request</h1></html>", {}
         status, data, headers = self.route(path, query)
@@ -276,7 +232,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def crumb(self):
         session, crumb = secrets.token_hex(8), secrets.token_hex(16)
-        self.jenkins.sessions[session] = crumb
+        self.double.sessions[session] = crumb
         data = {
             "_class": "hudson.security.csrf.DefaultCrumbIssuer",
             "crumb": crumb,
@@ -287,19 +243,19 @@ class Handler(BaseHTTPRequestHandler):
     def route(self, path, query):  # noqa: PLR0911 - one answer a kind of address
         missing = 404, "<html>Not Found</html>", {}
         if path == "/queue/api/json":
-            return 200, {"items": [self.item(one) for one in self.jenkins.items.values() if self.is_queued(one)]}, {}
+            return 200, {"items": [self.item(one) for one in self.double.items.values() if self.is_queued(one)]}, {}
         if found := re.fullmatch(r"/queue/item/(\d+)/api/json", path):
-            item = self.jenkins.items.get(int(found[1]))
+            item = self.double.items.get(int(found[1]))
             return missing if item is None else (200, self.item(self.looked_at(item)), {})
         found = re.fullmatch(r"((?:/job/[^/]+)+)/(?:(\d+)/)?(api/json|buildWithParameters)", path)
         name = "/".join(re.findall(r"/job/([^/]+)", found[1])) if found else None
-        if name not in self.jenkins.jobs:
+        if name not in self.double.jobs:
             return missing
         if found[3] == "buildWithParameters":
             return self.start(name, query)
         if found[2] is None:
             return 200, self.job_data(name), {}
-        builds = self.jenkins.builds.get(name, [])
+        builds = self.double.builds.get(name, [])
         number = int(found[2])
         if not 1 <= number <= len(builds) or builds[number - 1] is None:
             return missing
@@ -309,7 +265,7 @@ class Handler(BaseHTTPRequestHandler):
         return 200, data, {}
 
     def start(self, name, query):
-        job = self.jenkins.jobs[name]
+        job = self.double.jobs[name]
         if self.command != "POST":
             return 405, "<html>Method Not Allowed</html>", {"Allow": "POST"}
         if not job.enabled:
@@ -317,7 +273,7 @@ class Handler(BaseHTTPRequestHandler):
         for key, choices in job.declared.items():
             if choices and query.get(key, choices[0]) not in choices:
                 return 400, f"<html>Illegal choice for parameter {key}: {query[key]}</html>", {}
-        number = self.jenkins.enqueue(name, self.jenkins.declared_only(name, query))
+        number = self.double.enqueue(name, self.double.declared_only(name, query))
         return 201, "", {"Location": f"{ROOT}queue/item/{number}/"}
 
     def is_queued(self, item):
@@ -331,7 +287,7 @@ class Handler(BaseHTTPRequestHandler):
             elif item.fate == "CANCELLED":
                 item.cancelled = True
             else:
-                self.jenkins.begin(item)
+                self.double.begin(item)
         return item
 
     def item(self, item):
@@ -354,14 +310,14 @@ class Handler(BaseHTTPRequestHandler):
         return ROOT + "".join(f"job/{quote(part)}/" for part in name.split("/"))
 
     def job_data(self, name):
-        job = self.jenkins.jobs[name]
+        job = self.double.jobs[name]
         definitions = [
             {"name": key, "type": "ChoiceParameterDefinition", "choices": list(choices)}
             if choices
             else {"name": key, "type": "StringParameterDefinition"}
             for key, choices in job.declared.items()
         ]
-        builds = [build for build in self.jenkins.builds.get(name, []) if build is not None]
+        builds = [build for build in self.double.builds.get(name, []) if build is not None]
         return {
             "_class": "org.jenkinsci.plugins.workflow.job.WorkflowJob",
             "name": name.rpartition("/")[2],
@@ -393,7 +349,7 @@ class Handler(BaseHTTPRequestHandler):
         bearer = self.headers.get("Authorization") or ""
         token = query.get("token") or self.headers.get("token")
         token = token or (bearer.removeprefix("Bearer ") if bearer.startswith("Bearer ") else None)
-        found = {name: job for name, job in self.jenkins.jobs.items() if token and job.webhook_token == token}
+        found = {name: job for name, job in self.double.jobs.items() if token and job.webhook_token == token}
         results, errors, silent = {}, False, True
         for name, job in found.items():
             if job.broken:
@@ -421,7 +377,7 @@ class Handler(BaseHTTPRequestHandler):
         number = None
         if matches:
             given = {key: value for key, value in resolved.items() if value}
-            number = self.jenkins.enqueue(name, self.jenkins.declared_only(name, given))
+            number = self.double.enqueue(name, self.double.declared_only(name, given))
         return {
             "regexpFilterExpression": job.filtered or "",
             "regexpFilterText": text,

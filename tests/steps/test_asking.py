@@ -105,15 +105,20 @@ def test_what_has_not_begun_is_dropped_when_the_command_fails(context, monkeypat
         go.wait(5)
 
     monkeypatch.setattr(measuring, "ask", ask)
-    with pytest.raises(KeyboardInterrupt), asking.Rings(context) as rings:  # noqa: PT012 - the block is what is left
-        for name in "abcd":
-            rings.start(target(name), "runtime")
-        for _ in range(1000):
-            if len(begun) == asking.PARALLEL_RINGS:
-                break
-            threading.Event().wait(0.01)
-        threading.Timer(0.1, go.set).start()
-        raise KeyboardInterrupt
+
+    def interrupted():
+        with asking.Rings(context) as rings:
+            for name in "abcd":
+                rings.start(target(name), "runtime")
+            for _ in range(1000):
+                if len(begun) == asking.PARALLEL_RINGS:
+                    break
+                threading.Event().wait(0.01)
+            threading.Timer(0.1, go.set).start()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     assert begun == ["a", "b"]
 
 
@@ -129,8 +134,13 @@ def test_what_has_begun_is_ended_when_the_command_fails(context, monkeypatch):
             codes.append(child.wait(timeout=60))
 
     monkeypatch.setattr(measuring, "ask", ask)
-    with pytest.raises(KeyboardInterrupt), asking.Rings(context) as rings:  # noqa: PT012 - the block is what is left
-        rings.start(target("a"), "runtime")
-        assert begun.wait(timeout=60)
-        raise KeyboardInterrupt
+
+    def interrupted():
+        with asking.Rings(context) as rings:
+            rings.start(target("a"), "runtime")
+            assert begun.wait(timeout=60)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     assert codes == [-signal.SIGKILL]
