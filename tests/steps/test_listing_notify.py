@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 import time
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from jenkins_double.server import RELEASE, TOKEN, USER, WEBHOOK_TOKEN, Jenkins, JobConfig
+from killed_builds import LIMIT, job_name, killed_at_every_call
 
 from release_tool.cli import run
 from release_tool.core.codec import decode_text
@@ -363,98 +360,23 @@ def test_a_job_that_does_not_take_a_folder_is_not_started(place, jenkins, capsys
 # ---------------------------------------------------------------------------------------------------------------------
 # Killed anywhere
 
-KILLED = """
-import json, os, signal, sys, traceback
-from pathlib import Path
-import requests, jenkins
-from release_tool import documents
-from release_tool.cli import run
-from release_tool.services import clock
-from release_tool.services.bucket_folder import FolderBucket
-from release_tool.steps import listing_asking
-
-base, repo, address, way, when, keep, limit = json.loads(sys.argv[1])
-clock.Clock.sleep = lambda self, seconds: None
-left = None
-
-# What is not waited for has passed all the same: an object is some seconds old when anybody asks.
-head = FolderBucket.head
-def older(self, key):
-    found = head(self, key)
-    if found is not None:
-        object.__setattr__(found, "age", found.age + 30)
-    return found
-FolderBucket.head = older
-
-def dying(method):
-    def call(*args, **named):
-        global left
-        if left is None:
-            return method(*args, **named)
-        left -= 1
-        if left < 0 and when == "before":
-            os.kill(os.getpid(), signal.SIGKILL)
-        found = method(*args, **named)
-        if left < 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return found
-    return call
-
-requests.Session.send = dying(requests.Session.send)
-documents.write_atomic = dying(documents.write_atomic)
-FolderBucket.write = dying(FolderBucket.write)
-
-def forked(work, job, at, *more):
-    global left
-    pid = os.fork()
-    if pid == 0:
-        left = at
-        os.environ["RELEASE_TOOL_WEBHOOK_TOKEN"] += job
-        to = (work / "bucket").as_uri()
-        try:
-            code = run(["--work", str(work / "work"), "--repo", repo, "-q", "listing", "publish", "--to", to,
-                        "--server", address, "--job", job, "--way", way])
-        except BaseException:
-            traceback.print_exc()
-            code = 99
-        os._exit(code)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-
-for point in range(limit):
-    work, job = Path(base) / str(point), f"job-{point}"
-    first = forked(work, job, point)
-    if not keep:
-        (work / "work" / "listing-notice.json").unlink(missing_ok=True)
-    then = forked(work, job, None)
-    print(json.dumps([first, then]), flush=True)
-    if first == 0:
-        break
-"""
-LIMIT = 60
-
 
 @pytest.mark.parametrize("keep", [True, False], ids=["with-notice", "notice-lost"])
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("way", list(Way))
 def test_killed_at_any_request_or_write_and_run_again_one_build_is_started(tmp_path, jenkins, way, when, keep):
-    import release_tool
-
     repo = tmp_path / "repo"
     write_listings(repo, "1.0.0")
     for point in range(LIMIT):
-        jenkins.jobs[f"job-{point}"] = JobConfig(declared=dict(RELEASE), webhook_token=f"{WEBHOOK_TOKEN}job-{point}")
-    arguments = json.dumps([str(tmp_path), str(repo), jenkins.address, way, when, keep, LIMIT])
-    env = {**os.environ, "PYTHONPATH": str(Path(release_tool.__file__).parent.parent)}
-    done = subprocess.run(
-        [sys.executable, "-c", KILLED, arguments], env=env, capture_output=True, text=True, check=False, timeout=300
-    )
-    assert done.returncode == 0, done.stderr
-    codes = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("[")]
-    assert codes[-1] == [0, 0], done.stderr
-    assert codes[:-1] == [[-9, 0]] * (len(codes) - 1), done.stderr
+        jenkins.jobs[job_name(point)] = JobConfig(
+            declared=dict(RELEASE), webhook_token=f"{WEBHOOK_TOKEN}{job_name(point)}"
+        )
+    command = ["--repo", str(repo), "listing", "publish", "--to", "file://{place}/bucket", "--server", jenkins.address]
+    lost = None if keep else "listing-notice.json"
+    codes = killed_at_every_call([*command, "--way", way], tmp_path, when=when, lost=lost)
     assert len(codes) > 14
     for point in range(len(codes)):
-        job = f"job-{point}"
+        job = job_name(point)
         assert len([item for item in jenkins.items.values() if item.job == job]) == 1, point
         assert len(jenkins.builds[job]) == 1
         notice = decode_text(BuildNotice, (tmp_path / str(point) / "work" / "listing-notice.json").read_text())

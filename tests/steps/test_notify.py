@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import re
 import shutil
-import subprocess
-import sys
 import time
 from contextlib import contextmanager
 from dataclasses import replace
@@ -18,6 +15,7 @@ from pathlib import Path
 import pytest
 from jenkins_double.secrets_manager import SecretsManager
 from jenkins_double.server import RELEASE, TOKEN, USER, WEBHOOK_TOKEN, Jenkins, JobConfig
+from killed_builds import LIMIT, job_name, killed_at_every_call
 from releases import write_release
 
 from release_tool.cli import run
@@ -731,62 +729,6 @@ def test_the_page_on_notify_names_every_parameter_variable_and_result_of_ours(re
 # ---------------------------------------------------------------------------------------------------------------------
 # Killed anywhere
 
-KILLED = """
-import json, os, shutil, signal, sys, traceback
-from pathlib import Path
-import requests, jenkins
-from release_tool import documents
-from release_tool.cli import run
-from release_tool.services import clock
-
-published, base, address, way, when, keep, limit = json.loads(sys.argv[1])
-clock.Clock.sleep = lambda self, seconds: None
-left = None
-
-def dying(method):
-    def call(*args, **named):
-        global left
-        if left is None:
-            return method(*args, **named)
-        left -= 1
-        if left < 0 and when == "before":
-            os.kill(os.getpid(), signal.SIGKILL)
-        found = method(*args, **named)
-        if left < 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return found
-    return call
-
-requests.Session.send = dying(requests.Session.send)
-documents.write_atomic = dying(documents.write_atomic)
-
-def forked(work, job, at, *more):
-    global left
-    pid = os.fork()
-    if pid == 0:
-        left = at
-        os.environ["RELEASE_TOOL_WEBHOOK_TOKEN"] += job
-        try:
-            code = run(["--work", str(work), "-q", "notify", "--server", address, "--job", job, "--way", way])
-        except BaseException:
-            traceback.print_exc()
-            code = 99
-        os._exit(code)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-
-for point in range(limit):
-    work, job = Path(base) / str(point), f"job-{point}"
-    shutil.copytree(published, work)
-    first = forked(work, job, point)
-    if not keep:
-        (work / "notice.json").unlink(missing_ok=True)
-    then = forked(work, job, None)
-    print(json.dumps([first, then]), flush=True)
-    if first == 0:
-        break
-"""
-LIMIT = 60
-
 
 @pytest.mark.parametrize("keep", [True, False], ids=["with-notice", "notice-lost"])
 @pytest.mark.parametrize("when", ["before", "after"])
@@ -794,24 +736,18 @@ LIMIT = 60
 def test_killed_at_any_request_or_write_and_run_again_one_build_is_started(
     published, jenkins, tmp_path, way, when, keep
 ):
-    import release_tool
-
     for point in range(LIMIT):
-        jenkins.jobs[f"job-{point}"] = JobConfig(declared=dict(RELEASE), webhook_token=f"{WEBHOOK_TOKEN}job-{point}")
-    arguments = json.dumps([str(published), str(tmp_path), jenkins.address, way, when, keep, LIMIT])
-    env = {**os.environ, "PYTHONPATH": str(Path(release_tool.__file__).parent.parent)}
-    done = subprocess.run(
-        [sys.executable, "-c", KILLED, arguments], env=env, capture_output=True, text=True, check=False, timeout=300
-    )
-    assert done.returncode == 0, done.stderr
-    codes = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("[")]
-    assert codes[-1] == [0, 0], done.stderr
-    assert codes[:-1] == [[-9, 0]] * (len(codes) - 1), done.stderr
+        jenkins.jobs[job_name(point)] = JobConfig(
+            declared=dict(RELEASE), webhook_token=f"{WEBHOOK_TOKEN}{job_name(point)}"
+        )
+    command = ["notify", "--server", jenkins.address, "--way", way]
+    lost = None if keep else "notice.json"
+    codes = killed_at_every_call(command, tmp_path, when=when, start=published, lost=lost)
     assert len(codes) > 12
     for point in range(len(codes)):
-        job = f"job-{point}"
+        job = job_name(point)
         assert len([item for item in jenkins.items.values() if item.job == job]) == 1, point
         assert len(jenkins.builds[job]) == 1
-        (build,) = decode_text(BuildNotice, (tmp_path / str(point) / "notice.json").read_text()).builds
+        (build,) = decode_text(BuildNotice, (tmp_path / str(point) / "work" / "notice.json").read_text()).builds
         assert (build.result, build.build_number) == ("SUCCESS", 1)
         assert isinstance(build, Build)
