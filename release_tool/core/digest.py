@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 CHUNK_BYTES = 1 << 20
+
+SHA256_HEX = re.compile(r"[0-9a-f]{64}")
+"""One of them, as documents and people write it."""
 
 
 def sha256_bytes(data: bytes) -> str:

@@ -12,6 +12,7 @@ import re
 from typing import TYPE_CHECKING
 
 from release_tool.core.codec import DocumentFault, parse_text
+from release_tool.core.digest import SHA256_HEX
 from release_tool.core.escape import one_line
 from release_tool.errors import IntegrityError
 
@@ -59,7 +60,6 @@ OUTPUTS = (
 """Job of the workflows, its output, and what made the files that it names; in the order in which they are made."""
 JOBS = frozenset({*(job for job, _, _ in OUTPUTS), "approval", "second-approval", "record"})
 
-SHA256 = re.compile(r"[0-9a-f]{64}")
 HINT = "Run the whole workflow again; look into the job that made the file, if this repeats."
 
 
@@ -134,7 +134,7 @@ def _files(job: str, text: str) -> dict[str, str]:
     except DocumentFault as fault:
         raise _broken(f"the output of {job} is {fault}") from fault
     if not isinstance(files, dict) or not all(
-        isinstance(sha256, str) and SHA256.fullmatch(sha256) for sha256 in files.values()
+        isinstance(sha256, str) and SHA256_HEX.fullmatch(sha256) for sha256 in files.values()
     ):
         raise _broken(f"the output of {job} is no map of path to sha256")
     return files

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from release_tool.core.digest import SHA256_HEX
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -57,7 +59,6 @@ OBJECTS = frozenset({LINEAGE, QUALITY, YANKED})
 TEXTS = frozenset({*FIRST, *OURS}) - NUMBERS - OBJECTS
 NEEDED = (MODEL_ID, VERSION, FORMAT)
 
-SHA256 = re.compile(r"[0-9a-f]{64}")
 KEY_SHAPE = re.compile(r"ml-models(?:/[A-Za-z0-9_][A-Za-z0-9._-]*+){5,}+")
 """``ml-models/source/name/version/format/file`` at the least."""
 
@@ -95,7 +96,7 @@ def _shape_fault(data: Mapping[str, Any]) -> str | None:
 def _own_fault(data: Mapping[str, Any]) -> str | None:
     key, approved, yanked = data.get(KEY), data.get(APPROVED), data.get(YANKED)
     if key is not None and approved is not None:
-        if not SHA256.fullmatch(approved):
+        if not SHA256_HEX.fullmatch(approved):
             return f"{APPROVED!r} is no sha256"
         if not KEY_SHAPE.fullmatch(key):
             return f"{KEY!r} is no object key of an archive"

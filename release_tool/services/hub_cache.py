@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from release_tool.core.digest import SHA256_HEX
 from release_tool.core.plan import PlannedFile
 from release_tool.core.snapshot_files import check_path, is_ignored
 from release_tool.documents import disk_error
@@ -23,7 +24,7 @@ from release_tool.services.checked_files import (
     hex_of,
     is_whole,
 )
-from release_tool.services.hub_files import COMMIT, SHA256_HEX
+from release_tool.services.hub_files import COMMIT
 from release_tool.services.sources import check_readable
 
 if TYPE_CHECKING:

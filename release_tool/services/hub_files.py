@@ -11,7 +11,7 @@ import re
 from typing import TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import quote, urlsplit
 
-from release_tool.core.digest import CHUNK_BYTES
+from release_tool.core.digest import CHUNK_BYTES, SHA256_HEX
 from release_tool.core.plan import PlannedFile
 from release_tool.core.request import MODEL_ID_PATTERN
 from release_tool.documents import disk_error
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from release_tool.services.checked_files import Hasher
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
-SHA256_HEX = re.compile(r"[0-9a-f]{64}")
 NEXT_PAGE = re.compile(r'<([^>]+)>\s*;\s*rel="next"')
 MAX_PAGES = 200
 RAW = {"Accept-Encoding": "identity"}

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from release_tool.core import catalogue
 from release_tool.core import ledger_columns as column
 from release_tool.core.catalogue import MIN_DIGITS, Meaning
+from release_tool.core.digest import SHA256_HEX
 from release_tool.core.listing import place_of
 from release_tool.core.publication import CLAIMS, MARKER, RELEASES, GivenUp, Released, claim_key, marker_key
 from release_tool.errors import Fault, RequestError, UsageError
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from release_tool.services.bucket import Bucket
 
 DIGITS = re.compile(rf"[0-9a-f]{{{MIN_DIGITS},64}}")
-DIGEST = re.compile(r"[0-9a-f]{64}")
 APPROVED = catalogue.MEANINGS[column.APPROVED]
 UNFINISHED = "not complete"
 
@@ -52,7 +52,7 @@ def explained(repo: Path, digest: str, to: str | None) -> tuple[Meaning, ...]:
     digits = digest.lower().rpartition(":")[2]
     if not DIGITS.fullmatch(digits):
         hint = f"hexadecimal, at least the first {MIN_DIGITS} digits"
-        raise RequestError((Fault("DIGEST", f"{digest[:100]!r} is no digest", hint),))
+        raise RequestError((Fault("SHA256", f"{digest[:100]!r} is no digest", hint),))
     ledger = read_ledger(repo)
     found = list(catalogue.explain(ledger, digits))
     if to:
@@ -121,7 +121,7 @@ def _releases(bucket: Bucket) -> Iterable[_Left]:
             if claim is not None:
                 held.setdefault(claim.approved, []).append(claim)
                 lost.setdefault(claim.instead_of or "", []).append(claim)
-        elif DIGEST.fullmatch(digest := key.removeprefix(RELEASES).partition("/")[0]):
+        elif SHA256_HEX.fullmatch(digest := key.removeprefix(RELEASES).partition("/")[0]):
             documents.setdefault(digest, []).append(key)
     for digest in sorted({*documents, *held}):
         yield _Left(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
 
+from release_tool.core.digest import SHA256_HEX
 from release_tool.steps import emit
 
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from release_tool.core.receipt import Receipt
     from release_tool.steps.publishing import Publisher
 
-DIGEST = re.compile(r"[0-9a-f]{64}")
 DEFAULT_FOLDER = "published"
 """In the work folder: a bucket of one's own, where no other is named."""
 
@@ -45,13 +44,13 @@ class Planned:
 
 
 def _digest(_: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
-    if value is not None and not DIGEST.fullmatch(value):
+    if value is not None and not SHA256_HEX.fullmatch(value):
         raise click.BadParameter("a digest is 64 lower-case hexadecimal digits", param=parameter)
     return value
 
 
 @click.command(help=HELP, short_help="Publish what was approved, exactly once.")
-@click.option("--approved", required=True, metavar="DIGEST", callback=_digest, help="The digest that was approved.")
+@click.option("--approved", required=True, metavar="SHA256", callback=_digest, help="The digest that was approved.")
 @click.option(
     "--to",
     metavar="ADDRESS",
@@ -59,7 +58,7 @@ def _digest(_: click.Context, parameter: click.Parameter, value: str | None) -> 
 )
 @click.option(
     "--take-over",
-    metavar="DIGEST",
+    metavar="SHA256",
     callback=_digest,
     help="Replace the claims of this release, which will never be completed.",
 )
