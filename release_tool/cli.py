@@ -57,8 +57,10 @@ class LazyGroup(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; a pipe that broke elsewhere must not end it in silence, as a broken stdout does."""
+        done = False
         try:
-            return super().invoke(ctx)
+            result = super().invoke(ctx)
+            done = True
         except BrokenPipeError as error:
             if streams.is_cut_off():
                 raise
@@ -67,7 +69,8 @@ class LazyGroup(click.Group):
             if os.environ.get("GITHUB_OUTPUT") and ctx.invoked_subcommand and isinstance(ctx.obj, Context):
                 from release_tool.steps.handing import hand_over
 
-                hand_over(ctx.obj, ctx.invoked_subcommand)
+                hand_over(ctx.obj, ctx.invoked_subcommand, done=done)
+        return result
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """Return the names in the order of the flow."""

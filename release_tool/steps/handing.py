@@ -22,10 +22,11 @@ if TYPE_CHECKING:
 OUTPUT = "GITHUB_OUTPUT"
 
 
-def hand_over(context: Context, command: str) -> None:
+def hand_over(context: Context, command: str, *, done: bool) -> None:
     """Write the outputs of the step that ran this command; nothing outside a workflow.
 
-    ``files`` is what the command has made; a failed command hands on what it left, such as how a build ended.
+    ``files`` is what the command has made; a failed command hands on what it left, such as how a build ended, and
+    decides nothing: its documents are not read, since what is wrong with them may be why it failed.
     """
     from release_tool.documents import WorkFolder
 
@@ -33,7 +34,8 @@ def hand_over(context: Context, command: str) -> None:
         return
     work = WorkFolder(context.work)
     found = {path: work.sha256(path) for path in files_in(work) if makes(command, path)}
-    context.console.outputs({"files": files_text(found), **_more(context, work, command)})
+    more = _more(context, work, command) if done else {}
+    context.console.outputs({"files": files_text(found), **more})
 
 
 def files_in(work: WorkFolder) -> tuple[str, ...]:

@@ -161,6 +161,16 @@ def test_a_step_says_what_it_made_and_where_it_goes(planned, tmp_path, monkeypat
     assert outputs(tmp_path / "output") == {"files": "{}"}
 
 
+def test_a_command_that_fails_on_a_document_says_so_and_is_not_outdone_by_its_outputs(
+    work, tmp_path, monkeypatch, capsys
+):
+    (work / "plan.json").write_text("{}")
+    monkeypatch.setenv("GITHUB_OUTPUT", str(tmp_path / "output"))
+    assert run(["--work", str(work), "check"]) == 7
+    assert "plan.json" in capsys.readouterr().err
+    assert list(outputs(tmp_path / "output")) == ["files"]
+
+
 @pytest.mark.parametrize(
     ("target", "named", "asked"),
     [("served", True, "true"), ("served", False, "false"), ("trial", True, "false"), (None, True, "false")],
