@@ -21,6 +21,36 @@ class FileDigest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class QuantisedWeight:
+    """One weight that could be quantised."""
+
+    name: str
+    """Of the initialiser, or of the layer."""
+    sensitivity: float | None
+    """How far the answers to the probes move when this weight alone is quantised, rounded; null where not measured."""
+    kept: bool
+    """Whether it stays in float32."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuantisationRound:
+    """One round of the search for what stays in float32."""
+
+    kept: int
+    """How many weights were kept in float32."""
+    figures: dict[str, float]
+    """Name of a budget → what was measured, such as ``cosine`` or ``kept_per_cent``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quantised:
+    """How a model was quantised; with it ``rebuild`` makes the same bytes without measuring again."""
+
+    weights: tuple[QuantisedWeight, ...]
+    rounds: tuple[QuantisationRound, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ExportFacts:
     """How the model file was made, as far as it explains its bytes."""
 
@@ -35,6 +65,10 @@ class ExportFacts:
     weights_dtype: str | None = None
     """The dtype on disk before everything was loaded as float32."""
     parameters: int = 0
+    fused_operators: dict[str, int] | None = None
+    """Fused operator → how often the graph has it; null where nothing was fused."""
+    quantised: Quantised | None = None
+    """Null where weights are float32."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

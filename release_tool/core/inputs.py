@@ -14,6 +14,7 @@ from release_tool.core.modeljson import bad, get_number, shown
 from release_tool.core.modeljson import parse as parse_json
 from release_tool.core.opensearch import DEFAULT_TARGETS
 from release_tool.core.request import AS_DECLARED, ReleaseRequest, closest
+from release_tool.core.variants import ONNX_VARIANTS, Variant
 from release_tool.errors import Fault, UnsupportedModel, UsageError
 
 if TYPE_CHECKING:
@@ -30,8 +31,8 @@ TEXTS = (
     "model", "model_source", "version", "revision", "model_id", "name", "prefix", "description", "accept_licence",
     "upload_target", "tune_run_id",
 )  # fmt: skip
-LISTS = ("kind", "target_versions", "remote_code")
-FLAGS = ("normalize_result", "allow_pickle", "trust_remote_code", "overwrite")
+LISTS = ("kind", "variant", "target_versions", "remote_code")
+FLAGS = ("normalize_result", "cpu_only", "allow_pickle", "trust_remote_code", "overwrite")
 OTHERS = (
     "format", "embedding_dimension", "pooling_mode", "prune_ratio", "activation", "model_init_kwargs", "idf",
     "framework",
@@ -39,7 +40,7 @@ OTHERS = (
 NAMES = (*TEXTS, *LISTS, *FLAGS, *OTHERS)
 """Every input that there is."""
 CHOSEN = frozenset(
-    {"kind", "format", "pooling_mode", "normalize_result", "activation", "framework"}
+    {"kind", "format", "variant", "pooling_mode", "normalize_result", "activation", "framework"}
 )  # fmt: skip
 """Inputs that a form offers as choices; there ``auto`` stands for an input left blank."""
 ACCEPTED_BY = "accepted_by"
@@ -134,6 +135,15 @@ class _Parser:
         fmt = self.member("format", Format)
         return (fmt,) if fmt else ()
 
+    def variants(self) -> tuple[Variant, ...]:
+        """Return the variants of ONNX; those of TorchScript follow from targets and ``cpu_only``."""
+        words = [word.lower() for word in self.words("variant")]
+        for word in words:
+            if word not in ONNX_VARIANTS:
+                problem = f"{shown(word)!r} is no variant of ONNX"
+                self.fault("variant", problem, closest(word, tuple(ONNX_VARIANTS)))
+        return tuple(variant for variant in ONNX_VARIANTS if variant in words)
+
 
 def parse_inputs(inputs: Mapping[str, Raw], *, idf_sha256: str | None = None) -> tuple[ReleaseRequest, list[Fault]]:
     """Return the request and what could not be parsed of it; ``core.request.check`` looks at the rest.
@@ -174,6 +184,8 @@ def parse_inputs(inputs: Mapping[str, Raw], *, idf_sha256: str | None = None) ->
         overwrite=bool(parser.flag("overwrite")),
         upload_target=parser.text("upload_target"),
         tune_run_id=parser.text("tune_run_id"),
+        variants=parser.variants() or None,
+        cpu_only=parser.flag("cpu_only") or None,
     )
     return request, parser.faults
 

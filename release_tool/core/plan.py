@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 from release_tool.core.kinds import Activation, Format, Framework, ModelKind, PoolingMode
 from release_tool.core.request import ReleaseRequest
+from release_tool.core.variants import Variant
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,11 +144,11 @@ class PlannedArtifact:
     """One archive to make, with every name it will ever have."""
 
     id: str
-    """``torch_script``, ``onnx``, ``tokenizer``; later ``onnx-int8`` and so on. Part of document names."""
+    """``torch_script``, ``onnx``, ``onnx-int8``, ``tokenizer``. Part of document names."""
     kind: ModelKind
     format: Format
-    variant: str
-    """``fp32``; later ``fused``, ``int8``. Null-free so that a name always says what it is."""
+    variant: Variant
+    """How the model file is made; releases before there were variants say ``fp32`` of every archive."""
     model_name: str
     registered_name: str
     """``{model_source}/{prefix}/{model_name}``: what a pretrained register request names."""
@@ -156,7 +157,7 @@ class PlannedArtifact:
     """Object key of the archive."""
     config_key: str
     expected_bytes: int
-    """About the size of the archive: weights in fp32 and the tokenizer."""
+    """About the size of the archive: weights as the variant has them, and the tokenizer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,6 +185,11 @@ class Tolerances:
     """Question answering on the node: answers must agree where the oracle's margin is larger."""
     highlight_margin: float = 1e-4
     """Highlighter: indices must agree unless a probability is this close to the threshold."""
+    int8_cosine: float | None = 0.97
+    """An int8 archive's dense or sparse vector of each probe: least cosine to the oracle's. Null in older plans."""
+    int8_logit: float | None = 0.1
+    """An int8 archive's logit of each probe: largest difference from the oracle's, as a share of the spread (largest
+    less smallest) of the oracle's logits over all probes. Null in older plans."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

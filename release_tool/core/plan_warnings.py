@@ -9,6 +9,7 @@ from release_tool.core.escape import one_line
 from release_tool.core.kinds import ASYMMETRIC_SINCE, SERVER_MAX_LENGTH, Format, ModelKind
 from release_tool.core.opensearch import number
 from release_tool.core.serving import SPARSE_ONNX_MEASURED, able, since
+from release_tool.core.variants import FROZEN, Variant, fusion_obstacle
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,6 +40,7 @@ def collect(
         *_lengths_and_types(source),
         *(_dense(request, source, targets) if dense else _not_dense(source)),
         *_sparse(request, source, targets, artifacts),
+        *_variants(request, source, artifacts),
         *_metrics(request),
     )
 
@@ -131,6 +133,15 @@ def _sparse(
             f"Sparse ONNX was measured on OpenSearch {', '.join(SPARSE_ONNX_MEASURED)}; "
             f"that {', '.join(unmeasured)} serves it follows from the code only."
         )
+
+
+def _variants(request: ReleaseRequest, source: SourceFacts, artifacts: tuple[PlannedArtifact, ...]) -> Iterator[str]:
+    made = {artifact.variant for artifact in artifacts if artifact.format is Format.ONNX}
+    obstacle = fusion_obstacle(source)
+    if Variant.FP32 in made and obstacle and not request.variants:
+        yield f"The ONNX graph is not fused: {obstacle}."
+    if any(artifact.variant in FROZEN for artifact in artifacts):
+        yield "TorchScript is frozen (--cpu-only): its weights are constants of the CPU, and a GPU node can't run it."
 
 
 def _metrics(request: ReleaseRequest) -> Iterator[str]:

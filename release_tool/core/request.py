@@ -12,6 +12,7 @@ from typing import Any
 
 from release_tool.core.kinds import TRAITS, Activation, Format, Framework, ModelKind, PoolingMode
 from release_tool.core.opensearch import DEFAULT_TARGETS, KNOWN_VERSIONS
+from release_tool.core.variants import Variant
 from release_tool.errors import Fault
 
 VERSION_PATTERN = re.compile(r"(0|[1-9]\d*)(\.(0|[1-9]\d*)){0,3}")
@@ -85,6 +86,10 @@ class ReleaseRequest:
     """Name of a target in the repository's settings."""
     tune_run_id: str | None = None
     """Workflow run whose fine-tuned model this is."""
+    variants: tuple[Variant, ...] | None = None
+    """What to make of ONNX: ``fp32`` or ``fused``, and ``int8``; null or empty: the fastest at float32 parity."""
+    cpu_only: bool | None = None
+    """Freeze TorchScript: faster to start with, and only for nodes without a GPU."""
 
 
 def closest(word: str, options: tuple[str, ...]) -> str:

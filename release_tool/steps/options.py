@@ -15,11 +15,12 @@ from click.shell_completion import CompletionItem
 
 from release_tool.core.kinds import Activation, Format, Framework, ModelKind, PoolingMode
 from release_tool.core.opensearch import DEFAULT_TARGETS
+from release_tool.core.variants import ONNX_VARIANTS
 from release_tool.errors import UsageError
 from release_tool.global_options import Named
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from enum import StrEnum
 
     from release_tool.core.inputs import Raw
@@ -33,7 +34,7 @@ def _one_of(enum: type[StrEnum]) -> str:
     return "[" + "|".join(member.value for member in enum) + "]"
 
 
-def _words_of(enum: type[StrEnum], *more: str) -> Callable[[click.Context, click.Parameter, str], list[str]]:
+def _words_of(enum: Iterable[StrEnum], *more: str) -> Callable[[click.Context, click.Parameter, str], list[str]]:
     """Return what completes an option in a shell; the value stays a text, so that all faults come at once."""
 
     def complete(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
@@ -70,6 +71,16 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
         metavar=_one_of(Format).replace("]", "|both]"),
         shell_complete=_words_of(Format, "both"),
         help="Format to make; both: every one that kind and model allow. [default: both]",
+    ),
+    click.option(
+        "--variant",
+        multiple=True,
+        metavar="[" + "|".join(ONNX_VARIANTS) + "]",
+        shell_complete=_words_of(ONNX_VARIANTS),
+        help="What to make of ONNX; may be repeated. [default: the fastest at float32 parity]",
+    ),
+    click.option(
+        "--cpu-only", is_flag=True, default=None, help="Freeze TorchScript: a node with a GPU can't serve it then."
     ),
     click.option("--name", metavar="NAME", help="Name of the release. [default: the model's own]"),
     click.option("--prefix", metavar="NAME", help="Second part of the key. [default: the organisation; local]"),

@@ -494,4 +494,4 @@ def test_the_same_request_and_source_make_the_same_bytes():
 def test_the_first_release_leaves_room_for_later_ones():
     made = plan(dense())
     assert (made.lineage, made.replaces, made.budgets) == (None, None, None)
-    assert {artifact.variant for artifact in made.artifacts} == {"fp32"}
+    assert {artifact.variant for artifact in made.artifacts} == {"eager", "fused"}
