@@ -58,7 +58,7 @@ class Collector:
         """
         for row, owner in zip(self.prepared.rows, self.prepared.owner, strict=True):
             if owner == WARM_UP:
-                self._warm_up(engine, row)
+                self._answer_warm_up(engine, row)
                 continue
             probe = self.probe_ids[owner]
             if probe in self.errors:
@@ -71,7 +71,18 @@ class Collector:
                 self.found.pop(owner, None)
             advance(owner + 1)
 
-    def _warm_up(self, engine: Engine, row: dict[str, NDArray[np.int64]]) -> None:
+    def warm_up(self, engine: Engine) -> None:
+        """Answer what the server asks when it deploys; errors as in ``run``."""
+        for row, owner in zip(self.prepared.rows, self.prepared.owner, strict=True):
+            if owner == WARM_UP:
+                self._answer_warm_up(engine, row)
+
+    def answer(self, engine: Engine, place: int) -> None:
+        """Answer one row once more; errors as in ``run``."""
+        row = self.prepared.rows[place]
+        self._take(self.prepared.owner[place], engine.run(feeds.feed(self.config, row)), row)
+
+    def _answer_warm_up(self, engine: Engine, row: dict[str, NDArray[np.int64]]) -> None:
         outputs = engine.run(feeds.feed(self.config, row))
         self.outputs = [
             {"name": name, "dtype": array.dtype.name, "rank": array.ndim, "shape": list(array.shape)}

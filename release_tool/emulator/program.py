@@ -1,8 +1,8 @@
 """The program: read a request, answer the probes, write the arrays and a report beside them.
 
 A request names a stage: ``all`` (ONNX and the sparse tokenizer), or ``tokenize`` and then ``infer`` where tokenizers
-and torch live in two environments. The report is written last; without it nothing was answered. Lines ``probe N`` on
-stdout tell how far it is.
+and torch live in two environments; to measure speed ``lengths`` and then ``time``. The report is written
+last; without it nothing was answered. Lines ``probe N`` on stdout tell how far it is.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ import numpy as np
 from .archive import Archive
 from .collect import Collector
 from .config import ServedConfig, read_config
+from .engines import open_engine
 from .faults import ContractFault, Refused
-from .onnx_header import OnnxLimits, check_limits
+from .onnx_header import OnnxLimits
 from .prepare import Prepared, prepare, save_arrays
 
 if TYPE_CHECKING:
@@ -61,6 +62,9 @@ def serve(request: dict[str, Any], report: dict[str, Any]) -> None:
         raise ContractFault(f"config.json makes it a model of kind {config.kind}, the plan says {request['kind']}")
     archive = Archive(Path(request["archive"]), config.function, config.model_format)
     try:
+        if request["stage"] in {"lengths", "time"}:
+            measure(request, report, archive, config)
+            return
         probes = request["probes"]
         if config.kind == "metrics-correlation":
             from .events import EventCollector
@@ -92,6 +96,18 @@ def serve(request: dict[str, Any], report: dict[str, Any]) -> None:
         archive.close()
 
 
+def measure(request: dict[str, Any], report: dict[str, Any], archive: Archive, config: ServedConfig) -> None:
+    """Prepare texts of exact lengths, or time the answers to them."""
+    if request["stage"] == "lengths":
+        from .lengths import prepare_lengths
+
+        prepare_lengths(archive, config, request["lengths"], report).save(Path(request["prepared"]))
+        return
+    from .timing import time_answers
+
+    time_answers(archive, config, request, limits_of(request), peak_bytes)
+
+
 def limits_of(request: dict[str, Any]) -> OnnxLimits | None:
     """Return the limits of the server's onnxruntime where another one stands in for it."""
     found = request.get("limits")
@@ -112,15 +128,7 @@ def load(archive: Archive, config: ServedConfig, scratch: Path, limits: OnnxLimi
 
 def _load(archive: Archive, config: ServedConfig, scratch: Path, limits: OnnxLimits | None) -> Engine:
     with archive.model_file(scratch) as path:
-        if config.model_format == "ONNX":
-            from .onnx_engine import OnnxEngine
-
-            if limits is not None:
-                check_limits(path, limits)
-            return OnnxEngine(path)
-        from .torch_engine import TorchEngine
-
-        return TorchEngine(path)
+        return open_engine(path, config, limits)
 
 
 def finish(request: dict[str, Any], report: dict[str, Any], collector: Collector, engine: Engine | None) -> None:

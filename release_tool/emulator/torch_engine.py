@@ -18,10 +18,12 @@ class TorchEngine:
 
     inputs: list[str] | None = None
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, optimised: bool = False) -> None:
         import torch
 
         self.torch = torch
+        # Every probe has another length: optimising the graph for each costs more than it saves. The server does it.
+        self.optimised = optimised
         torch.set_num_threads(1)
         with suppress(RuntimeError):  # Refused once threads have started: only where a test runs us in its own process.
             torch.set_num_interop_threads(1)
@@ -50,8 +52,7 @@ class TorchEngine:
             else:
                 arguments.append(tensor)
         try:
-            # Every text has another length: optimising the graph for each costs more than it saves.
-            with self.torch.no_grad(), self.torch.jit.optimized_execution(False):
+            with self.torch.no_grad(), self.torch.jit.optimized_execution(self.optimised):
                 answer = self.module(*arguments)
         except Exception as error:
             raise Refused(first_line(error)) from error

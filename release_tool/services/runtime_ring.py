@@ -111,11 +111,11 @@ def answer(  # noqa: D417 - the dataclass says what comes back
         MachineError: no memory, no time, no environment for ``legacy``.
         MissingExtra: torch, onnxruntime or tokenizers are not installed.
     """
-    torch_script = kind is not ModelKind.SPARSE_TOKENIZER and _is_torch_script(config)
+    torch_script = kind is not ModelKind.SPARSE_TOKENIZER and is_torch_script(config)
     untokenized = kind is ModelKind.METRICS_CORRELATION
     if environment is None and untokenized and not legacy:
         # Nothing but torch answers, and that is the installed one for every kind.
-        environment = RuntimeEnvironment(python=_python_with_torch(), pinned=True, versions={})
+        environment = RuntimeEnvironment(python=python_with_torch(), pinned=True, versions={})
     if environment is None:
         make = legacy_environment if legacy and torch_script else runtime_environment
         environment = make(cache, console=console)
@@ -131,9 +131,9 @@ def answer(  # noqa: D417 - the dataclass says what comes back
             "prepared": str(folder / "prepared.npz"),
             "limits": None if environment.pinned else limits_of(LEGACY_SERVER if legacy else SERVER),
         }
-        process = _Processes(folder, console, len(probes), time_limit, running or Running())
+        process = Processes(folder, console, len(probes), time_limit, running)
         if torch_script:
-            torch_python = environment.python if legacy else _python_with_torch()
+            torch_python = environment.python if legacy else python_with_torch()
             first = {"peak_bytes": 0}
             if not untokenized:
                 first = process.run(environment.python, {**request, "stage": "tokenize"}, isolated=environment.pinned)
@@ -144,7 +144,8 @@ def answer(  # noqa: D417 - the dataclass says what comes back
         return _answers(report, folder / "answers.npz", environment, torch_script=torch_script, legacy=legacy)
 
 
-def _is_torch_script(config: Path) -> bool:
+def is_torch_script(config: Path) -> bool:
+    """Tell the format by the register request."""
     try:
         data = json.loads(config.read_text(encoding="utf-8"))
         return str(data.get("model_format", "")).lower() == Format.TORCH_SCRIPT.value
@@ -157,18 +158,26 @@ def _as_data(probe: Probe) -> dict[str, Any]:
     return {"id": probe.id, "text": probe.text, "second": probe.second, "role": role, "series": probe.series}
 
 
-def _python_with_torch() -> Path:
+def python_with_torch() -> Path:
+    """Return the Python that runs TorchScript: this one."""
     if find_spec("torch") is None:
         raise MissingExtra("trace", "torch")
     return Path(sys.executable)
 
 
-class _Processes:
+class Processes:
     """Runs the emulator's stages, one after the other."""
 
-    def __init__(self, folder: Path, console: Console, probes: int, time_limit: float, running: Running) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        console: Console,
+        probes: int,
+        time_limit: float = TIME_LIMIT_SECONDS,
+        running: Running | None = None,
+    ) -> None:
         self.folder = folder
-        self.running = running
+        self.running = running or Running()
         self.console = console
         self.probes = probes
         self.time_limit = time_limit
@@ -191,10 +200,10 @@ class _Processes:
                 hint="Run on a quieter or faster machine, or with fewer probes (--probes FILE).",
             )
         if code != 0 or not report.is_file():
-            raise _death(code, said)
+            raise death(code, said)
         result: dict[str, Any] = json.loads(report.read_text(encoding="utf-8"))
         if result["fatal"]:
-            raise _fatal(result["fatal"])
+            raise fatal_error(result["fatal"])
         return result
 
     def _wait(self, command: list[str], stderr: Any, advance: Callable[[int], None]) -> tuple[int, bool]:
@@ -233,7 +242,8 @@ class _Processes:
         return code, late.is_set()
 
 
-def _fatal(fatal: dict[str, str]) -> Exception:
+def fatal_error(fatal: dict[str, str]) -> Exception:
+    """Return the error of what a report calls fatal."""
     message = fatal["message"]
     match fatal["why"]:
         case "memory":
@@ -250,7 +260,8 @@ def _fatal(fatal: dict[str, str]) -> Exception:
             )
 
 
-def _death(code: int, said: Path) -> Exception:
+def death(code: int, said: Path) -> Exception:
+    """Return the error of a process that ended without a report."""
     words = said.read_text(encoding="utf-8", errors="replace").strip()[-LAST_CHARACTERS:]
     if code == -signal.SIGKILL:
         return MachineError(

@@ -21,7 +21,7 @@ from release_tool.emulator import program
 from release_tool.errors import MachineError, ValidationFailed
 from release_tool.models.deprecations import deprecated_writers
 from release_tool.services.runtime_env import RuntimeEnvironment
-from release_tool.services.runtime_ring import SERVER, _answers, _as_data, _fatal, answer
+from release_tool.services.runtime_ring import SERVER, _answers, _as_data, answer, fatal_error
 from release_tool.services.scratch import scratch_folder
 
 TRUNCATION = {"direction": "Right", "max_length": 64, "strategy": "LongestFirst", "stride": 0}
@@ -96,7 +96,7 @@ def ask_here(tmp_path, environment):
             program.main([str(tmp_path / "request.json")])
         report = json.loads(places["report"].read_text())
         if report["fatal"]:
-            raise _fatal(report["fatal"])
+            raise fatal_error(report["fatal"])
         return _answers(report, places["answers"], environment, torch_script=True, legacy=False)
 
     return run
