@@ -157,6 +157,7 @@ def _sparse(reference: Answers, measured: Measured, row: int, rules: Rules) -> d
         "not_finite": broken,
         "not_finite_reference": int(np.sum(~np.isfinite(_slice(reference.arrays, row, "weights")))),
         "scale": max((abs(weight) for weight in theirs.values()), default=0.0),
+        "cosine": sparse_cosine(mine, theirs),
     }
     return {**facts, **sparse_differences(mine, theirs, rules)}
 
@@ -168,6 +169,24 @@ def _weights(arrays: Mapping[str, np.ndarray], row: int) -> dict[int, float]:
         for index, weight in zip(ids.tolist(), weights.tolist(), strict=True)
         if math.isfinite(weight)
     }
+
+
+def sparse_cosine(mine: Mapping[int, float], theirs: Mapping[int, float]) -> float:
+    """Return the cosine of two sparse vectors: 1 where both are empty, 0 where one is."""
+    if not mine or not theirs:
+        return 1.0 if not mine and not theirs else 0.0
+    tokens = sorted({*mine, *theirs})
+    both = [np.asarray([side.get(token, 0.0) for token in tokens]) for side in (mine, theirs)]
+    return cosine(both[0], both[1]) or 0.0
+
+
+def spread(reference: Answers) -> float | None:
+    """Return how far the oracle's logits lie apart, largest less smallest; null for other kinds than cross-encoders."""
+    if reference.facts.kind is not ModelKind.CROSS_ENCODER:
+        return None
+    logits = reference.arrays["logit"]
+    finite = logits[np.isfinite(logits)].astype(np.float64)
+    return float(finite.max() - finite.min()) if finite.size else None
 
 
 def sparse_differences(mine: Mapping[int, float], theirs: Mapping[int, float], rules: Rules) -> dict[str, Any]:

@@ -155,6 +155,7 @@ class Export:
             outputs=made.outputs,
             weights_dtype=self.plan.source.model.weights_dtype,
             parameters=made.parameters,
+            fused_operators=made.fused_operators,
         )
 
 

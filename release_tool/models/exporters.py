@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from release_tool.core.kinds import Activation, Format, Framework, ModelKind, PoolingMode
+from release_tool.core.variants import Variant, fusion_obstacle
 from release_tool.errors import ExportError
 from release_tool.models import onnx_writer, torchscript
 from release_tool.models.attention import traceable_attention
+from release_tool.models.fusion import Architecture, fuse
 from release_tool.models.graphs import (
     INPUTS,
     CrossEncoderGraph,
@@ -22,6 +24,7 @@ from release_tool.models.graphs import (
     SparseGraph,
     SparseVector,
 )
+from release_tool.models.onnx_weights import collect
 from release_tool.models.pinned_code import trusts
 from release_tool.models.pooling import load_dense
 from release_tool.models.tokenizer_json import decoded_collisions
@@ -59,6 +62,7 @@ class ModelFile:
     ir_version: int | None = None
     attention: str = "eager"
     warnings: tuple[str, ...] = ()
+    fused_operators: dict[str, int] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +73,14 @@ class Job:
     loaded: Loaded
     tokenizer: ArchiveTokenizer
     weights: Weights
+    variant: Variant
+
+    @property
+    def fuses(self) -> bool:
+        """Whether the ONNX graph is fused; int8 starts from the fused graph where there is one."""
+        if self.variant is Variant.INT8:
+            return fusion_obstacle(self.plan.source) is None
+        return self.variant is Variant.FUSED
 
     def single(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Return (ids, mask, token types) [1, seq] of one text."""
@@ -118,7 +130,7 @@ def model_file(
     Raises:
         ExportError: the model can't be expressed this way.
     """
-    job = Job(plan=plan, loaded=loaded, tokenizer=tokenizer, weights=weights)
+    job = Job(plan=plan, loaded=loaded, tokenizer=tokenizer, weights=weights, variant=artifact.variant)
     onnx = artifact.format is Format.ONNX
     match artifact.kind:
         case ModelKind.DENSE:
@@ -161,8 +173,11 @@ def _onnx(
         model = onnx_writer.export(graph, example, inputs, (output,), axes)
     job.loaded.model.set_attn_implementation(job.loaded.attention)
     job.weights.rest()
+    collected = collect(model, graph, inputs)
+    fused = fuse(collected, Architecture.of(job.loaded.model.config)) if job.fuses else None
     return ModelFile(
-        blob=onnx_writer.layout(model, graph, inputs, job.weights),
+        fused_operators=fused,
+        blob=onnx_writer.layout(collected, job.weights),
         inputs=inputs,
         outputs=(output,),
         parameters=_count(graph),

@@ -18,14 +18,19 @@ from release_tool.core.kinds import MAX_ONNX_BYTES
 from release_tool.errors import ExportError
 from release_tool.models.blobs import Blob, from_bytes, join
 from release_tool.models.deprecations import deprecated_writers
+from release_tool.models.onnx_weights import STANDARD
 
 if TYPE_CHECKING:
+    from release_tool.models.onnx_weights import Graph, Weight
     from release_tool.models.torchscript import Weights
 
 OPSET = 17
 """The highest that every onnxruntime from OpenSearch 2.5 on takes (measured with 1.12.1 to 1.16.3)."""
 IR_VERSION = 8
 """onnxruntime 1.12.1 to 1.14.0 stop at 8, 1.16.3 at 9; today's default of the onnx package is higher."""
+
+FUSED_DOMAIN = "com.microsoft"
+"""Where onnxruntime keeps operators that do several steps at once; it registers all of them in every build."""
 
 _LENGTH_DELIMITED = 2
 _MODEL_GRAPH = 7
@@ -77,25 +82,14 @@ def export(
     return onnx.load_from_string(buffer.getvalue())
 
 
-def layout(model: Any, module: torch.nn.Module, inputs: tuple[str, ...], weights: Weights) -> Blob:
+def layout(graph: Graph, weights: Weights) -> Blob:
     """Return the canonical bytes of an ONNX file, weights included.
 
     Raises:
-        ExportError: a graph input has no weight, or the file would pass 2 GiB.
+        ExportError: a weight is NaN or infinite, or the file would pass 2 GiB.
     """
-    graph = model.graph
-    own = dict(module.named_parameters()) | dict(module.named_buffers())
-    wanted = [value.name for value in graph.input if value.name not in inputs]
-    unknown = [name for name in wanted if name not in own]
-    if unknown:
-        raise ExportError(f"The exported graph asks for {unknown[0]!r}, which the model does not have.")
-    transposed = _store_transposed(graph, wanted)
-    _keep_inputs(graph, inputs)
-    _strip(model)
-    initializers = [
-        _initializer(transposed.get(name, name), own[name], weights, transposed=name in transposed) for name in wanted
-    ]
-    blob = _model_blob(model, initializers)
+    _strip(graph.model)
+    blob = _model_blob(graph.model, [_initializer(name, weight, weights) for name, weight in graph.weights.items()])
     if blob.size > MAX_ONNX_BYTES:
         raise ExportError(
             "The ONNX file would pass 2 GiB, the limit of one message.", hint="Use --format torch_script."
@@ -103,46 +97,7 @@ def layout(model: Any, module: torch.nn.Module, inputs: tuple[str, ...], weights
     return blob
 
 
-def _store_transposed(graph: Any, names: list[str]) -> dict[str, str]:
-    """Take out each transposition of a weight that nothing else uses; return weight → its new name."""
-    uses: dict[str, int] = {}
-    for node in graph.node:
-        for name in node.input:
-            uses[name] = uses.get(name, 0) + 1
-    candidates = set(names)
-    renamed: dict[str, str] = {}
-    kept = []
-    for node in graph.node:
-        swaps = node.op_type == "Transpose" and [list(a.ints) for a in node.attribute if a.name == "perm"] == [[1, 0]]
-        source = node.input[0] if node.input else ""
-        if swaps and source in candidates and uses[source] == 1:
-            renamed[source] = node.output[0]
-        else:
-            kept.append(node)
-    del graph.node[:]
-    graph.node.extend(kept)
-    return renamed
-
-
-def _keep_inputs(graph: Any, inputs: tuple[str, ...]) -> None:
-    """Leave exactly the served inputs, in the served order; one that the model ignores is put back."""
-    import onnx
-
-    present = {value.name: value for value in graph.input}
-    served = []
-    for name in inputs:
-        if name in present:
-            served.append(present[name])
-        else:
-            served.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.INT64, ["batch", "sequence"]))
-    copies = [onnx.ValueInfoProto.FromString(value.SerializeToString()) for value in served]
-    del graph.input[:]
-    graph.input.extend(copies)
-
-
 def _strip(model: Any) -> None:
-    import onnx
-
     model.ir_version = IR_VERSION
     model.producer_name = "release-tool"
     model.producer_version = ""
@@ -158,38 +113,50 @@ def _strip(model: Any) -> None:
         node.name = f"{node.op_type}_{index}"
         if hasattr(node, "metadata_props"):
             del node.metadata_props[:]
-    foreign = [item.domain for item in model.opset_import if item.domain not in ("", "ai.onnx")]
-    used = {node.domain for node in graph.node} - {"", "ai.onnx"}
-    if used:
-        raise ExportError(f"The graph uses operators of {min(used)!r}, which no server has.")
-    if foreign:
-        del model.opset_import[:]
-        model.opset_import.append(onnx.helper.make_opsetid("", OPSET))
+    _imports(model)
 
 
-def _initializer(name: str, tensor: torch.Tensor, weights: Weights, *, transposed: bool) -> Blob:
+def _imports(model: Any) -> None:
+    """Name the operator sets: the standard's, and com.microsoft's where the graph was fused or quantised."""
     import onnx
 
-    proto = onnx.TensorProto(name=name, data_type=_onnx_type(tensor))
-    shape = tuple(reversed(tensor.shape)) if transposed else tuple(tensor.shape)
-    proto.dims.extend(shape)
-    data = weights.blob(tensor.data, transposed=transposed)
+    used = {node.domain for node in model.graph.node} - STANDARD
+    if used - {FUSED_DOMAIN}:
+        raise ExportError(f"The graph uses operators of {min(used)!r}, which no server has.")
+    del model.opset_import[:]
+    model.opset_import.append(onnx.OperatorSetIdProto(version=OPSET))
+    if used:
+        model.opset_import.append(onnx.helper.make_opsetid(FUSED_DOMAIN, 1))
+
+
+def _initializer(name: str, weight: Weight, weights: Weights) -> Blob:
+    import onnx
+
+    proto = onnx.TensorProto(name=name, data_type=onnx_type(weight.dtype))
+    proto.dims.extend(weight.shape)
+    data = weight.blob(weights)
     head = proto.SerializeToString(deterministic=True)
     return join((from_bytes(head + _tag(_TENSOR_RAW_DATA) + _varint(data.size)), data))
 
 
-def _onnx_type(tensor: torch.Tensor) -> int:
+def onnx_type(dtype: torch.dtype) -> int:
+    """Return the number that onnx has for an element type.
+
+    Raises:
+        ExportError: it is none that a weight may have.
+    """
     import onnx
 
     types = {
         torch.float32: onnx.TensorProto.FLOAT,
         torch.int64: onnx.TensorProto.INT64,
         torch.int32: onnx.TensorProto.INT32,
+        torch.int8: onnx.TensorProto.INT8,
         torch.bool: onnx.TensorProto.BOOL,
     }
-    if tensor.dtype not in types:
-        raise ExportError(f"A tensor of {tensor.dtype} can't stand in the ONNX file.")
-    return int(types[tensor.dtype])
+    if dtype not in types:
+        raise ExportError(f"A tensor of {dtype} can't stand in the ONNX file.")
+    return int(types[dtype])
 
 
 def _model_blob(model: Any, initializers: list[Blob]) -> Blob:

@@ -202,6 +202,18 @@ class Weights:
             )
         return self._known[key]
 
+    def made(self, tensor: torch.Tensor) -> Blob:
+        """Return the bytes of a tensor that is none of the model's: its address may be another one's later.
+
+        Raises:
+            ExportError: a number is NaN or infinite.
+        """
+        return Blob(
+            tensor.numel() * tensor.element_size(),
+            self._crc(tensor, transposed=False),
+            lambda: self._pieces(tensor, transposed=False),
+        )
+
     def _crc(self, tensor: torch.Tensor, *, transposed: bool) -> int:
         """Read a tensor once, chunk by chunk on two threads, and join what they found."""
         flat = _flat(tensor, transposed=transposed)
