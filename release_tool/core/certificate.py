@@ -10,6 +10,7 @@ from release_tool.core.plan import ReleasePlan
 from release_tool.core.proof import RUNTIME, Proof
 from release_tool.core.quality import Quality
 from release_tool.core.source import SourceSnapshot
+from release_tool.core.variants import Variant
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +73,8 @@ class Certificate:
             found.append("the certificate is about another archive than its own bundle")
         if proof.kind is not self.bundle.kind:
             found.append(f"the proof is about a {proof.kind.value} model, the bundle about {self.bundle.kind.value}")
+        if proof.variant is not None and proof.variant is not self._variant():
+            found.append(f"the proof is about {proof.variant.value}, the plan about another variant")
         if self.answers_sha256 is None:
             found.append("the rings were compared with different answers of the oracle")
         measured, stated = proof.embedding_dimension, self.bundle.embedding_dimension
@@ -80,6 +83,9 @@ class Certificate:
             if measured is not None and wanted is not None and measured != wanted:
                 found.append(f"the embedding has {measured} dimensions, {words} {wanted}")
         return found
+
+    def _variant(self) -> Variant | None:
+        return next((item.variant for item in self.plan.artifacts if item.id == self.artifact), None)
 
 
 def certificate_name(artifact_id: str) -> str:

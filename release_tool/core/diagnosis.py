@@ -32,6 +32,17 @@ RULES: tuple[Callable[[Case], Diagnosis | None], ...] = (
     diagnosis_numbers.pooling,
 )
 
+INT8_RULES = (
+    diagnosis_inputs.refused,
+    diagnosis_inputs.not_finite,
+    diagnosis_numbers.dimension,
+    diagnosis_inputs.lengths,
+    diagnosis_numbers.norms,
+    diagnosis_inputs.long,
+    diagnosis_numbers.quantised,
+)
+"""What can be told of an archive whose every number is a little off."""
+
 
 def diagnose(
     proof: Proof,
@@ -65,7 +76,8 @@ def diagnose(
     )
     if not case.failed:
         return None
-    return next((made for rule in RULES if (made := rule(case)) is not None), None) or _unexplained(case)
+    rules = INT8_RULES if proof.int8 else RULES
+    return next((made for rule in rules if (made := rule(case)) is not None), None) or _unexplained(case)
 
 
 def _unexplained(case: Case) -> Diagnosis:

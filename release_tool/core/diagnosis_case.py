@@ -23,7 +23,8 @@ class Diagnosis:
     fault: str
     """A stable word: ``truncation``, ``padding``, ``tokenizer``, ``special-tokens``, ``dimension``, ``refused``,
     ``not-finite``, ``source-not-finite``, ``normalisation``, ``scale``, ``pooling``, ``vocabulary-row``,
-    ``long-inputs``, ``pruning``, ``activation``, ``token-weights``, ``answer-text``, ``precision``, ``weights``."""
+    ``long-inputs``, ``pruning``, ``activation``, ``token-weights``, ``answer-text``, ``precision``, ``quantisation``,
+    ``weights``."""
     saw: str
     """The pattern, with numbers."""
     cause: str

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from release_tool.core.diagnosis_case import Case, Diagnosis, named
 from release_tool.core.kinds import ModelKind
-from release_tool.core.proof import SPARSE_KINDS, allowed
+from release_tool.core.proof import SPARSE_KINDS
 
 if TYPE_CHECKING:
     from release_tool.core.proof import Comparison
@@ -154,10 +154,7 @@ def precision(case: Case) -> Diagnosis | None:
         return None
     if not case.same_lengths:
         return None
-    ratios = [
-        (item.max_abs or 0) / max(allowed(item, case.proof.kind, case.proof.ring, case.tolerances), 1e-30)
-        for item in rows
-    ]
+    ratios = [(item.max_abs or 0) / max(case.proof.allowed(item, case.tolerances), 1e-30) for item in rows]
     worst = max(ratios, default=0.0)
     if worst <= 1:
         return None
@@ -175,3 +172,19 @@ def precision(case: Case) -> Diagnosis | None:
             cause="weights of lower precision (float16, int8), or one that was changed",
         )
     return None
+
+
+def quantised(case: Case) -> Diagnosis | None:
+    """Explain an int8 archive that is further from its source than eight bits should make it."""
+    found = [(number, item) for item in case.failed if (number := case.proof.difference(item)) is not None]
+    if not found or not case.same_lengths:
+        return None
+    worst, item = max(found, key=lambda pair: (pair[0], pair[1].probe))
+    far = f"cosine {1 - worst:.3f}" if item.cosine is not None else f"by {worst:.3g}"
+    return Diagnosis(
+        fault="quantisation",
+        saw=f"{case.of(len(case.failed))} are further from the source than int8 may be (worst: {item.probe}, {far})",
+        cause="a scale or a zero point was changed, or a layer that every answer hangs on is in int8"
+        if case.all_failed
+        else "a layer that these inputs hang on is in int8, or the defaults of the quantisation were others",
+    )

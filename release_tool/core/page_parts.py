@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from release_tool.core.bundle import bundle_name
 from release_tool.core.page import ArtifactCard, Fact, FileRow
 from release_tool.core.quantity import bytes_text, clip, number_text, plural, size_text
+from release_tool.core.variants import Variant
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -178,7 +179,20 @@ def tolerances(values: Tolerances, plan: ReleasePlan) -> tuple[Fact, ...]:
     if "highlighter" in kinds:
         note = "sentences must be the same unless a probability is this close to the threshold"
         rows.append(Fact(label="Sentence", value=number_text(values.highlight_margin), note=note))
+    if any(artifact.variant is Variant.INT8 for artifact in plan.artifacts):
+        rows.extend(_int8_tolerances(values, kinds))
     return tuple(rows)
+
+
+def _int8_tolerances(values: Tolerances, kinds: set[str]) -> list[Fact]:
+    if "cross-encoder" in kinds:
+        note = "times how far the source's own logits lie apart over the probes"
+        return [Fact(label="Logit, int8", value=number_text(values.int8_logit or 0.0), note=note)]
+    rows = [Fact(label="Cosine, int8", value=f"{values.int8_cosine or 1.0:g}", note="at least, of every probe")]
+    if "dense" in kinds:
+        note = "of the vector's length, as a share of the source's"
+        rows.append(Fact(label="Length, int8", value=number_text(values.int8_norm or 0.0), note=note))
+    return rows
 
 
 def pairs(data: dict[str, object] | None, *, mono: bool = False) -> tuple[Fact, ...]:

@@ -1,4 +1,4 @@
-"""Proofs as rows, tables and pictures of the review page.
+"""Proofs as rows and tables of the review page.
 
 Every number comes from a proof, every verdict from ``proof.judge`` and the plan's tolerances: nothing is
 decided a second time here.
@@ -10,14 +10,11 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from release_tool.core.bars import TokenBar, token_plot
 from release_tool.core.diagnosis import diagnose
-from release_tool.core.kinds import TRAITS, ModelKind
 from release_tool.core.opensearch import stack_of
-from release_tool.core.page import SIGN, Fact, Level, Picture, ProofRow, ShapeRow
+from release_tool.core.page import SIGN, Fact, Level, ProofRow, ShapeRow
 from release_tool.core.plan import Tolerances
-from release_tool.core.plots import Point, Series, difference_plot
-from release_tool.core.proof import SCALED_KINDS, allowed, is_unsteady, judge, limit_of
+from release_tool.core.proof import allowed, is_unsteady, limit_of
 from release_tool.core.quantity import clip, number_text, plural, ratio_text
 
 if TYPE_CHECKING:
@@ -30,7 +27,6 @@ RING_MEANING = {
     "node": "a real OpenSearch with ML Commons",
     "legacy": "the libraries of older OpenSearch versions",
 }
-RING_MARK = {"runtime": "circle", "node": "diamond", "legacy": "triangle"}
 SHOWN_REASONS = 5
 SHOWN_VERSIONS = 20
 SHOWN_SHAPES = 60
@@ -45,15 +41,18 @@ def in_order(proofs: tuple[Proof, ...]) -> tuple[Proof, ...]:
     return tuple(sorted(proofs, key=lambda proof: (known.get(proof.ring, len(known)), proof.ring)))
 
 
-def difference(item: Comparison, kind: ModelKind) -> float | None:
-    """Return a probe's difference on the scale of its ring's limit.
+def difference(item: Comparison, proof: Proof) -> float | None:
+    """Return a probe's difference on the scale of its ring's limit: of int8 what that is judged by.
 
     Where ``proof.allowed`` grows with the reference (dense, above 1), the difference is divided by as much.
     """
-    if item.error is not None or item.not_finite or item.not_finite_reference or item.max_abs is None:
+    if item.error is not None or item.not_finite or item.not_finite_reference:
         return None
+    measured = proof.difference(item)
+    if measured is None or proof.int8:
+        return measured
     unit = Tolerances()
-    return item.max_abs * limit_of(kind, "", unit) / allowed(item, kind, "", unit)
+    return measured * limit_of(proof.kind, "", unit) / allowed(item, proof.kind, "", unit)
 
 
 def answers_only(proof: Proof) -> bool:
@@ -78,7 +77,7 @@ def proof_row(certificate: Certificate, proof: Proof) -> ProofRow:
         ring_meaning=RING_MEANING.get(proof.ring, ""),
         level=level,
         sign=SIGN[level],
-        verdict="differs" if failures else "equal within tolerance",
+        verdict="differs" if failures else "near, as int8 is judged" if proof.int8 else "equal within tolerance",
         passed=f"{held - bad:,} of {held:,}",
         worst=worst,
         limit=limit,
@@ -156,13 +155,13 @@ def _answers(proof: Proof) -> tuple[str, str, str, str]:
 
 
 def _worst(proof: Proof, tolerances: Tolerances) -> tuple[str, str, str, str]:
-    limit = limit_of(proof.kind, proof.ring, tolerances)
+    limit = proof.limit(tolerances)
     unsteady = set(proof.unsteady())
     items = [item for item in proof.comparisons if item.probe not in unsteady]
     if not items:
         return "nothing measured", number_text(limit), "", ""
-    item = max(items, key=lambda one: (_rank(difference(one, proof.kind)), one.probe))
-    value = difference(item, proof.kind)
+    item = max(items, key=lambda one: (_rank(difference(one, proof)), one.probe))
+    value = difference(item, proof)
     if value is None:
         words = "refused" if item.error is not None else "not finite" if item.not_finite else "not measured"
         return words, number_text(limit), "", clip(item.probe, 80)
@@ -176,6 +175,7 @@ def _rank(value: float | None) -> float:
 def shape_rows(certificate: Certificate, rings: tuple[str, ...]) -> tuple[ShapeRow, ...]:
     """Return one row a shape of probe, shortest input first, with the worst difference of each ring."""
     by_shape: dict[str, dict[str, list[Comparison]]] = {}
+    by_name = {proof.ring: proof for proof in certificate.proofs}
     for proof in certificate.proofs:
         for item in proof.comparisons:
             by_shape.setdefault(item.shape, {}).setdefault(proof.ring, []).append(item)
@@ -189,7 +189,7 @@ def shape_rows(certificate: Certificate, rings: tuple[str, ...]) -> tuple[ShapeR
             shape=clip(shape, 60),
             probes=f"{len({item.probe for item in every}):,}",
             tokens=span,
-            cells=tuple(_cell(by_ring.get(ring, []), certificate.bundle.kind) for ring in rings),
+            cells=tuple(_cell(by_ring.get(ring, []), by_name.get(ring)) for ring in rings),
         )
         rows.append((min(tokens), shape, row))
     ordered = tuple(row for _, _, row in sorted(rows, key=lambda item: item[:2]))
@@ -200,10 +200,10 @@ def shape_rows(certificate: Certificate, rings: tuple[str, ...]) -> tuple[ShapeR
     return (*ordered[:SHOWN_SHAPES], rest)
 
 
-def _cell(items: list[Comparison], kind: ModelKind) -> str:
-    if not items:
+def _cell(items: list[Comparison], proof: Proof | None) -> str:
+    if not items or proof is None:
         return "not run"
-    values = [difference(item, kind) for item in items if not is_unsteady(item, kind)]
+    values = [difference(item, proof) for item in items if not is_unsteady(item, proof.kind)]
     if not values:
         return "rounding decides"
     measured = [value for value in values if value is not None]
@@ -215,80 +215,3 @@ def _cell(items: list[Comparison], kind: ModelKind) -> str:
     cell = number_text(max(measured))
     tokens = sum((item.missing or 0) + (item.extra or 0) for item in items)
     return f"{cell}, {plural(tokens, 'token')} differ" if tokens else cell
-
-
-def pictures(certificate: Certificate) -> tuple[Picture, ...]:
-    """Return the drawings of one archive."""
-    artifact, kind = certificate.artifact, certificate.bundle.kind
-    tolerances = certificate.plan.tolerances
-    proofs = in_order(certificate.proofs)
-    numbers = tuple(_series(proof, tolerances) for proof in proofs if proof.comparisons and not answers_only(proof))
-    drawn = []
-    if numbers:
-        heading = f"{clip(artifact, 60)}: {MEASURED[kind]} of every probe"
-        words = "Higher is worse; the dashed lines are what the plan allows. A cross marks a probe outside."
-        if kind in SCALED_KINDS:
-            words += " Differences are divided by the reference's largest component where that is above 1."
-        drawn.append(
-            Picture(
-                heading=heading,
-                caption=words,
-                svg=difference_plot(f"difference-{_id(artifact)}", heading, numbers),
-            )
-        )
-    for proof in proofs:
-        bars = tuple(
-            TokenBar(probe=clip(item.probe, 80), missing=item.missing or 0, extra=item.extra or 0)
-            for item in sorted(proof.comparisons, key=lambda one: (one.tokens, one.probe))
-        )
-        if any(bar.missing or bar.extra for bar in bars):
-            heading = f"{clip(artifact, 60)}, {clip(proof.ring, 60)} ring: tokens that only one side has"
-            words = f"Above a weight of {tolerances.sparse_threshold:g} both sides must name the same tokens."
-            name = f"tokens-{_id(artifact)}-{_id(proof.ring)}"
-            drawn.append(Picture(heading=heading, caption=words, svg=token_plot(name, heading, bars)))
-    return tuple(drawn)
-
-
-MEASURED = {
-    ModelKind.DENSE: "largest difference of a component",
-    ModelKind.SPARSE: "largest difference of a token's weight",
-    ModelKind.SPARSE_TOKENIZER: "largest difference of a token's weight",
-    ModelKind.CROSS_ENCODER: "difference of the score",
-    ModelKind.QUESTION_ANSWERING: "largest difference of a logit",
-    ModelKind.HIGHLIGHTER: "largest difference",
-    ModelKind.METRICS_CORRELATION: "largest difference of a pattern",
-}
-
-
-def _id(name: str) -> str:
-    # An id attribute may hold no space; anything else is escaped where it is written.
-    return "".join(char if char.isalnum() and char.isascii() else "-" for char in name)[:60]
-
-
-def _series(proof: Proof, tolerances: Tolerances) -> Series:
-    limit = limit_of(proof.kind, proof.ring, tolerances)
-    points = []
-    for item in proof.comparisons:
-        if is_unsteady(item, proof.kind):
-            continue
-        value = difference(item, proof.kind)
-        reason = judge(item, proof.kind, proof.ring, tolerances)
-        length = plural(item.tokens, TRAITS[proof.kind].unit)
-        where = f"{clip(item.probe, 80)} ({clip(item.shape, 60)}, {length}), {proof.ring}"
-        said = clip(reason[1], 300) if reason else f"{where}: {number_text(value or 0.0)}"
-        points.append(
-            Point(
-                probe=item.probe,
-                shape=item.shape,
-                tokens=item.tokens,
-                value=value,
-                ok=reason is None,
-                note=f"{said}; allowed {number_text(limit)}" if reason is None else said,
-            )
-        )
-    return Series(
-        ring=clip(proof.ring, 40),
-        mark=RING_MARK.get(proof.ring, "triangle"),
-        limit=limit,
-        points=tuple(points),
-    )

@@ -186,7 +186,10 @@ class Tolerances:
     highlight_margin: float = 1e-4
     """Highlighter: indices must agree unless a probability is this close to the threshold."""
     int8_cosine: float | None = 0.97
-    """An int8 archive's dense or sparse vector of each probe: least cosine to the oracle's. Null in older plans."""
+    """An int8 archive's dense or sparse vector of each probe: least cosine to the oracle's; a larger one is
+    stricter. Null in older plans."""
+    int8_norm: float | None = 0.05
+    """The length of an int8 archive's dense vector: largest difference from the oracle's, as a share of it."""
     int8_logit: float | None = 0.1
     """An int8 archive's logit of each probe: largest difference from the oracle's, as a share of the spread (largest
     less smallest) of the oracle's logits over all probes. Null in older plans."""

@@ -12,8 +12,10 @@ import math
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from release_tool.core import proof_int8
 from release_tool.core.kinds import TRAITS, ModelKind
 from release_tool.core.plan import Tolerances
+from release_tool.core.variants import Variant
 
 SPARSE_KINDS = frozenset({ModelKind.SPARSE, ModelKind.SPARSE_TOKENIZER})
 ANSWER_KINDS = frozenset({ModelKind.QUESTION_ANSWERING, ModelKind.HIGHLIGHTER, ModelKind.METRICS_CORRELATION})
@@ -101,6 +103,33 @@ class Proof:
     not_asked: tuple[str, ...] | None = None
     """Ids of probes that the ring's interface refuses for every model (a node refuses an empty question): nothing
     about the archive follows from them, so they are not compared."""
+    variant: Variant | None = None
+    """The archive's, by the plan; null in older proofs. int8 is judged by its own tolerances."""
+    spread: float | None = None
+    """Cross-encoder: the oracle's largest logit less its smallest, over all probes; null for other kinds."""
+
+    @property
+    def int8(self) -> bool:
+        """Whether the archive may be as far from its source as eight bits make it."""
+        return self.variant is Variant.INT8
+
+    def judge(self, item: Comparison, tolerances: Tolerances) -> tuple[float, str] | None:
+        """Return (how bad, why) when one comparison is outside the tolerances, None when it is inside."""
+        return judge(item, self.kind, self.ring, tolerances, self)
+
+    def difference(self, item: Comparison) -> float | None:
+        """Return the number that is judged; null where none was measured."""
+        return proof_int8.difference(item, self.kind) if self.int8 else item.max_abs
+
+    def allowed(self, item: Comparison, tolerances: Tolerances) -> float:
+        """Return the largest difference allowed for a comparison."""
+        return self.limit(tolerances) if self.int8 else allowed(item, self.kind, self.ring, tolerances)
+
+    def limit(self, tolerances: Tolerances) -> float:
+        """Return the largest difference allowed, at max|reference| ≤ 1."""
+        if self.int8:
+            return proof_int8.limit(self.kind, tolerances, self.spread)
+        return limit_of(self.kind, self.ring, tolerances)
 
     def failures(self, tolerances: Tolerances) -> tuple[str, ...]:
         """Return one line for each probe outside the tolerances, worst first; empty means equal."""
@@ -120,7 +149,7 @@ class Proof:
         """Return (comparison, why it fails), worst first; equally bad ones by their text."""
         found = []
         for item in self.comparisons:
-            verdict = judge(item, self.kind, self.ring, tolerances)
+            verdict = self.judge(item, tolerances)
             if verdict is not None:
                 found.append((verdict[0], item, verdict[1]))
         found.sort(key=lambda entry: (-entry[0], entry[2]))
@@ -128,8 +157,8 @@ class Proof:
 
     def worst(self) -> Comparison | None:
         """Return the comparison with the largest measured difference, whether it fails or not."""
-        measured = [item for item in self.comparisons if item.max_abs is not None]
-        return max(measured, key=lambda item: _badness(item.max_abs or 0.0), default=None)
+        measured = [item for item in self.comparisons if self.difference(item) is not None]
+        return max(measured, key=lambda item: _badness(self.difference(item) or 0.0), default=None)
 
 
 def is_unsteady(item: Comparison, kind: ModelKind) -> bool:
@@ -137,10 +166,13 @@ def is_unsteady(item: Comparison, kind: ModelKind) -> bool:
     return kind is ModelKind.METRICS_CORRELATION and item.margin == 0 and item.error is None
 
 
-def judge(item: Comparison, kind: ModelKind, ring: str, tolerances: Tolerances) -> tuple[float, str] | None:
+def judge(
+    item: Comparison, kind: ModelKind, ring: str, tolerances: Tolerances, proof: Proof | None = None
+) -> tuple[float, str] | None:
     """Return (how bad, why) when one comparison is outside the tolerances, None when it is inside.
 
-    How bad: the difference in units of its tolerance; infinite where nothing can be compared.
+    How bad: the difference in units of its tolerance; infinite where nothing can be compared. Without its proof a
+    comparison is judged as float32's.
     """
     unit = f"{TRAITS[kind].unit}s"
     where = f"probe {item.probe} ({item.shape}, {item.tokens} {unit})"
@@ -151,6 +183,9 @@ def judge(item: Comparison, kind: ModelKind, ring: str, tolerances: Tolerances) 
     if item.tokens_reference is not None and item.tokens_reference != item.tokens:
         # Fixed padding or another truncation: the input is not the model's, whatever the numbers say.
         reasons.append((1.0, f"the archive reads {item.tokens} {unit}, the source {item.tokens_reference}"))
+    if proof is not None and proof.int8:
+        reasons.extend(proof_int8.reasons(item, kind, tolerances, proof.spread))
+        return _worst_of(where, reasons)
     if item.missing or item.extra:
         missing, extra = item.missing or 0, item.extra or 0
         found = f"{missing} tokens missing and {extra} extra above {tolerances.sparse_threshold:g}"
@@ -159,6 +194,10 @@ def judge(item: Comparison, kind: ModelKind, ring: str, tolerances: Tolerances) 
         reasons.extend(_answer(item, kind, tolerances))
     if item.max_abs is not None:
         reasons.extend(_difference(item, kind, ring, tolerances))
+    return _worst_of(where, reasons)
+
+
+def _worst_of(where: str, reasons: list[tuple[float, str]]) -> tuple[float, str] | None:
     if not reasons:
         return None
     return max(bad for bad, _ in reasons), f"{where}: " + "; ".join(text for _, text in reasons)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from release_tool.core.certificate import Certificate, certificate_name
 from release_tool.core.diagnosis import diagnose
 from release_tool.core.kinds import ModelKind
-from release_tool.core.proof import LEGACY, RUNTIME, Proof, allowed, proof_name
+from release_tool.core.proof import LEGACY, RUNTIME, Proof, proof_name
 from release_tool.errors import ReleaseError, RemoteFailed, ValidationFailed
 
 if TYPE_CHECKING:
@@ -89,6 +89,13 @@ class Verdict:
     """What most likely causes the failures."""
     proof: str | None
     note: str | None = None
+    int8: bool = False
+    """Whether the archive is judged by how near it is, and not by being equal."""
+
+    @property
+    def word(self) -> str:
+        """The verdict in one word."""
+        return "DIFFERENT" if not self.passed else "near" if self.int8 else "equal"
 
     def because(self, failures: tuple[str, ...]) -> Verdict:
         """Return the same line with all reasons, those of the certificate included."""
@@ -127,7 +134,7 @@ def ask(
 
 def prove(target: Target, ring: str, answered: Answered, reference: Reference) -> Proof:
     """Compare what a ring answered with the oracle's answers and return the proof."""
-    from release_tool.models.compare import Rules, compare
+    from release_tool.models.compare import Rules, compare, spread
 
     rules = Rules(tolerances=target.plan.tolerances, prune_ratio=target.plan.prune_ratio, other_library=ring != RUNTIME)
     found = compare(target.rows, reference.answers, answered.measured, rules)
@@ -146,6 +153,8 @@ def prove(target: Target, ring: str, answered: Answered, reference: Reference) -
         comparisons=tuple(item for item in found if item.probe not in skipped),
         note=answered.note,
         not_asked=answered.not_asked or None,
+        variant=target.plan.artifact(target.bundle.artifact).variant,
+        spread=spread(reference.answers),
     )
 
 
@@ -201,7 +210,7 @@ def verdict_of(
     """Return the line that stands for a proof."""
     tolerances = plan.tolerances
     ranked = proof.ranked(tolerances)
-    worst = ranked[0][0] if ranked and ranked[0][0].max_abs is not None else proof.worst()
+    worst = ranked[0][0] if ranked and proof.difference(ranked[0][0]) is not None else proof.worst()
     found = diagnose(
         proof,
         tolerances,
@@ -214,8 +223,8 @@ def verdict_of(
         ring=proof.ring,
         probes=len(proof.comparisons),
         worst_probe=worst.probe if worst else None,
-        worst=worst.max_abs if worst else None,
-        allowed=allowed(worst, proof.kind, proof.ring, tolerances) if worst else None,
+        worst=proof.difference(worst) if worst else None,
+        allowed=proof.allowed(worst, tolerances) if worst else None,
         passed=not proof.failures(tolerances),
         pinned=proof.pinned,
         measured=measured,
@@ -223,6 +232,7 @@ def verdict_of(
         diagnosis=None if found is None else str(found),
         proof=path,
         note=proof.note,
+        int8=proof.int8,
     )
 
 
@@ -255,49 +265,3 @@ def _changed_since_certified(work: WorkFolder, artifact: str, name: str) -> bool
     except ReleaseError:
         return False
     return name in certificate.uses and certificate.uses[name] != work.sha256(name)
-
-
-def failing(verdicts: list[Verdict]) -> ValidationFailed | None:
-    """Return the error of a red result: the worst probe, its number and tolerance, the cause, where the proof is."""
-    red = [item for item in verdicts if not item.passed]
-    if not red:
-        return None
-    lines = []
-    for item in red:
-        more = f" (and {len(item.failures) - 1} more)" if len(item.failures) > 1 else ""
-        lines.append(f"{item.artifact} in the {item.ring} ring: {item.failures[0]}{more}")
-        if item.diagnosis is not None:
-            lines.append(f"  {item.diagnosis}")
-        if item.proof is not None:
-            lines.append(f"  measured numbers: {item.proof}")
-    return ValidationFailed("The archive does not answer as its source does.\n" + "\n".join(lines))
-
-
-def table(verdicts: list[Verdict]) -> str:
-    """Return the result as a table of text."""
-    head = ("artifact", "ring", "probes", "worst difference", "allowed", "verdict")
-    rows = [head]
-    for item in verdicts:
-        verdict = "equal" if item.passed else "DIFFERENT"
-        if not item.measured:
-            verdict += ", not measured again"
-        elif not item.pinned:
-            verdict += ", stand-in for the server's versions"
-        worst = f"{item.worst:.2g} ({item.worst_probe})" if item.worst is not None else "answers only"
-        limit = f"{item.allowed:.2g}" if item.worst is not None and item.allowed is not None else ""
-        rows.append((item.artifact, item.ring, str(item.probes), worst, limit, verdict))
-    widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    )
-
-
-def markdown(verdicts: list[Verdict]) -> str:
-    """Return the result for a step summary; nothing in it comes from a model or a server."""
-    lines = ["| Artifact | Ring | Probes | Worst difference | Allowed | Verdict |", "|---|---|---|---|---|---|"]
-    for item in verdicts:
-        worst = "answers only" if item.worst is None else f"{item.worst:.2g} ({item.worst_probe})"
-        limit = "" if item.worst is None or item.allowed is None else f"{item.allowed:.2g}"
-        verdict = "equal" if item.passed else "**different**"
-        lines.append(f"| {item.artifact} | {item.ring} | {item.probes} | {worst} | {limit} | {verdict} |")
-    return "\n".join(lines)

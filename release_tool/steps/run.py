@@ -117,12 +117,12 @@ def run_release(context: Context, inputs: dict[str, Raw], *, rings: tuple[str, .
     from release_tool.errors import ValidationFailed
     from release_tool.steps.asking import beside
     from release_tool.steps.fetch import run_fetch
-    from release_tool.steps.measuring import failing, markdown, table
     from release_tool.steps.plan import plan_release
     from release_tool.steps.proving import written
     from release_tool.steps.review import run_review
     from release_tool.steps.trace import ahead, run_trace
     from release_tool.steps.validate import run_validate
+    from release_tool.steps.verdict_table import failing, markdown, table
 
     done = Run()
     with beside(context) as running, ahead(context, inputs) as export:

@@ -77,7 +77,7 @@ def command(
     """See HELP."""
     from release_tool.errors import UsageError
     from release_tool.lock import hold
-    from release_tool.steps.measuring import failing, markdown, table
+    from release_tool.steps.verdict_table import failing, markdown, table
 
     if certificate is not None:
         from release_tool.steps.rechecking import recheck

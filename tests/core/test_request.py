@@ -13,6 +13,7 @@ from release_tool.core.inputs import CHOSEN, NAMES, check_token_weights, event_i
 from release_tool.core.kinds import Activation, Format, Framework, ModelKind, PoolingMode
 from release_tool.core.opensearch import DEFAULT_TARGETS
 from release_tool.core.request import AS_DECLARED, VERSION_PATTERN, ReleaseRequest, check
+from release_tool.core.variants import Variant
 from release_tool.errors import UnsupportedModel, UsageError
 
 
@@ -112,6 +113,7 @@ def test_every_input_reaches_the_request():
         "embedding_dimension": "384", "pooling_mode": "CLS", "prune_ratio": "0.1", "activation": "l0",
         "model_init_kwargs": '{"a": 1}', "idf": "idf.json", "framework": "huggingface_transformers",
         "remote_code": "e" * 40, "overwrite": "true", "upload_target": "staging", "tune_run_id": "17",
+        "variant": "int8, fp32", "cpu_only": "true",
     }  # fmt: skip
     assert set(inputs) == set(NAMES)
     request, faults = parse_inputs(inputs, idf_sha256="f" * 64)
@@ -124,6 +126,7 @@ def test_every_input_reaches_the_request():
         embedding_dimension=384, pooling_mode=PoolingMode.CLS, prune_ratio=0.1, activation=Activation.L0,
         model_init_kwargs={"a": 1}, idf="f" * 64, framework=Framework.HUGGINGFACE_TRANSFORMERS,
         remote_code=("e" * 40,), overwrite=True, upload_target="staging", tune_run_id="17",
+        variants=(Variant.FP32, Variant.INT8), cpu_only=True,
     )  # fmt: skip
 
 
@@ -135,6 +138,7 @@ def test_both_and_auto_mean_nothing_was_chosen():
 @pytest.mark.parametrize(
     ("name", "value"),
     [
+        ("variant", "int4"), ("variant", "eager"), ("cpu_only", "perhaps"),
         ("kind", "dens"), ("kind", ("dense", "spares")), ("format", "pt"), ("pooling_mode", "weightedmean"),
         ("activation", "gelu"), ("framework", "torch"), ("embedding_dimension", "4e2"), ("prune_ratio", "10%"),
         ("normalize_result", "maybe"), ("model_init_kwargs", "[]"), ("model_init_kwargs", '{"a":1,"a":2}'),

@@ -17,7 +17,7 @@ from release_tool.core.plan import Tolerances
 from release_tool.core.probes import Probe
 from release_tool.core.proof import judge
 from release_tool.models.answers import AnswerFacts, Answers, pack_rows
-from release_tool.models.compare import Measured, Rules, compare, cosine, differences, sparse_differences
+from release_tool.models.compare import Measured, Rules, compare, cosine, differences, sparse_cosine, sparse_differences
 
 finite = st.floats(-1e3, 1e3, width=32)
 anything = st.one_of(finite, st.sampled_from([math.nan, math.inf, -math.inf]))
@@ -242,3 +242,13 @@ def test_the_highlighter_compares_the_selected_sentences():
     same = Measured(arrays={"indptr": np.asarray([0, 2]), "selected": np.asarray([3, 0], np.int32)})
     other = Measured(arrays={"indptr": np.asarray([0, 1]), "selected": np.asarray([0], np.int32)})
     assert [compare(probes_of(1), reference, m)[0].same_answer for m in (same, other)] == [True, False]
+
+
+def test_the_cosine_of_sparse_vectors_is_that_of_the_dense_ones():
+    mine, theirs = {1: 0.5, 4: 2.0}, {1: 0.25, 7: 1.0}
+    dense = [np.zeros(8), np.zeros(8)]
+    for vector, weights in zip(dense, (mine, theirs), strict=True):
+        vector[list(weights)] = list(weights.values())
+    assert sparse_cosine(mine, theirs) == pytest.approx(cosine(dense[0], dense[1]))
+    assert sparse_cosine(mine, theirs) == sparse_cosine(theirs, mine)
+    assert (sparse_cosine({}, {}), sparse_cosine(mine, {}), sparse_cosine({}, mine)) == (1.0, 0.0, 0.0)

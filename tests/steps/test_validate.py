@@ -22,7 +22,7 @@ from release_tool.documents import WorkFolder, file_sha256
 from release_tool.errors import IntegrityError, ServiceUnable, ValidationFailed
 from release_tool.models.answers import read_answers
 from release_tool.packaged import packaged_probes
-from release_tool.steps import measuring
+from release_tool.steps import measuring, verdict_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -368,11 +368,11 @@ def test_the_error_names_every_red_ring(proven):
         )
         for ring in ("runtime", "node")
     ]
-    error = measuring.failing(red)
+    error = verdict_table.failing(red)
     assert error is not None
     assert str(error).count("differs by 1") == 2
-    assert measuring.failing([]) is None
-    assert "**different**" in measuring.markdown(red)
+    assert verdict_table.failing([]) is None
+    assert "**different**" in verdict_table.markdown(red)
 
 
 def measured_of(reference: measuring.Reference):
