@@ -37,6 +37,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "answer": ("release_tool.steps.answer", "Let the source itself answer the probes."),
     "validate": ("release_tool.steps.validate", "Compare the archives with the source, number by number."),
     "quality": ("release_tool.steps.quality", "Measure how well the archives search, beside their source."),
+    "bench": ("release_tool.steps.bench", "Measure size, speed and memory of archives, side by side."),
     "review": ("release_tool.steps.review", "Write the page that approvers read, and its digest."),
     "publish": ("release_tool.steps.publish", "Publish what was approved, exactly once."),
     "notify": ("release_tool.steps.notify", "Ask Jenkins to serve what was published."),

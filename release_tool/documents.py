@@ -225,6 +225,7 @@ STEP_OF_PREFIX = {
     "answers": "validate",
     "proof": "validate",
     "quality": "quality",
+    "speed": "bench",
     "certificate": "validate",
     "review": "review",
     "receipt": "publish",

@@ -19,7 +19,7 @@ LEFTOVER = re.compile(r"\.(?P<name>.+)\.[a-z0-9_]{8}\.part", re.DOTALL)
 WORD = r"[a-z0-9_-]+"
 OF_WORK = {
     "": re.compile(
-        rf"(?:location|plan|source|receipt|proposal|review|(?:listing-)?notice|(?:bundle|proof|quality|certificate)-{WORD})\.json"
+        rf"(?:location|plan|source|receipt|proposal|review|(?:listing-)?notice|(?:bundle|proof|quality|speed|certificate)-{WORD})\.json"
         rf"|review\.(?:md|html)|answers-{WORD}\.safetensors"
     ),
     "archives": re.compile(rf"{WORD}\.config\.json"),

@@ -143,6 +143,7 @@ WRITING = {
     "trace": ("trace",),
     "validate": ("validate",),
     "quality": ("quality",),
+    "bench": ("bench",),
     "review": ("review",),
     "run": ("run", MODEL, "--version", "1.0.0"),
     "check": ("check", "--overwrite"),

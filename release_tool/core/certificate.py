@@ -10,6 +10,7 @@ from release_tool.core.plan import ReleasePlan
 from release_tool.core.proof import RUNTIME, Proof
 from release_tool.core.quality import Quality
 from release_tool.core.source import SourceSnapshot
+from release_tool.core.speed import Speed
 from release_tool.core.variants import Variant
 
 
@@ -31,6 +32,8 @@ class Certificate:
     """Digest of the oracle's answers that every proof was measured against; null when they differ."""
     quality: Quality | None = None
     """How well the archive searches beside its source; null where it was not measured, or the kind does not search."""
+    speed: Speed | None = None
+    """How fast and how large the archive is; null where it was not measured."""
     lineage: dict[str, Any] | None = None
     """How the model was fine-tuned, as the plan holds it; null when it was not."""
 
@@ -50,7 +53,7 @@ class Certificate:
     @property
     def green(self) -> bool:
         """Whether nothing that was measured speaks against a release, and the runtime ring was measured."""
-        return not any(self.failures().values()) and not self.quality_failures()
+        return not (any(self.failures().values()) or self.quality_failures() or self.speed_failures())
 
     def quality_failures(self) -> tuple[str, ...]:
         """Return why the archive may not be released by how it searches; empty also where that was not measured."""
@@ -63,6 +66,15 @@ class Certificate:
         if quality.kind is not self.bundle.kind:
             found.append(f"it is about a {quality.kind.value} model, the bundle about {self.bundle.kind.value}")
         return (*found, *quality.failures())
+
+    def speed_failures(self) -> tuple[str, ...]:
+        """Return why the archive may not be released by its speed or size; empty also where nobody measured them."""
+        speed = self.speed
+        if speed is None:
+            return ()
+        if speed.archive_sha256 != self.archive_sha256 or speed.artifact != self.artifact:
+            return (f"it is about another archive ({speed.artifact}, {speed.archive_sha256[:12]})", *speed.failures())
+        return speed.failures()
 
     def _contradictions(self, proof: Proof) -> list[str]:
         """Say where a proof is not about this archive, or measured what the bundle and the request deny."""
@@ -100,6 +112,8 @@ def fold(  # the order of arguments is the order of the flow
     proofs: tuple[Proof, ...],
     uses: dict[str, str],
     quality: Quality | None = None,
+    *,
+    speed: Speed | None = None,
 ) -> Certificate:
     """Return the certificate of one archive. Proofs are sorted by ring, so their order does not matter."""
     ordered = tuple(sorted(proofs, key=lambda proof: proof.ring))
@@ -114,5 +128,6 @@ def fold(  # the order of arguments is the order of the flow
         proofs=ordered,
         answers_sha256=answers.pop() if len(answers) == 1 else None,
         quality=quality,
+        speed=speed,
         lineage=plan.lineage,
     )

@@ -33,6 +33,7 @@ MAKES: Mapping[str, tuple[re.Pattern[str], ...]] = {
         "node": _CERTIFIED,
         # Its certificates stay behind: the model's own code may run in its job, and a later one certifies.
         "quality": (rf"quality-{_ID}\.json",),
+        "bench": (rf"speed-{_ID}\.json",),
         "review": (r"review\.(?:json|md|html)",),
         "publish": (r"receipt\.json",),
         "notify": (r"notice\.json",),

@@ -145,6 +145,7 @@ def _certificate_blockers(certificate: Certificate, shipped: ProbeSet) -> list[s
             more = f" (and {len(failures) - 1:,} more)" if len(failures) > 1 else ""
             reasons.append(f"{ring} ring: {failures[0]}{more}")
     reasons.extend(f"retrieval quality: {reason}" for reason in certificate.quality_failures())
+    reasons.extend(f"speed and size: {reason}" for reason in certificate.speed_failures())
     for proof in certificate.proofs:
         if proof.ring == RUNTIME and proof.probes_sha256 != shipped.sha256:
             reasons.append(f"{RUNTIME} ring: it was measured on other probes than release-tool ships")

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
 from release_tool.core.kinds import ModelKind
-from release_tool.core.quantity import size_text
-from release_tool.core.speed_ratio import MIN_ROUNDS, Ratio, percentile
+from release_tool.core.quantity import bytes_text
+from release_tool.core.speed_ratio import Ratio, percentile
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -104,10 +104,7 @@ class Speed:
 
     def failures(self) -> tuple[str, ...]:
         """Return why the archive may not be released; empty where it stays within every budget that was judged."""
-        found = []
-        limit = self.budgets.get(BYTES)
-        if limit is not None and self.size > limit:
-            found.append(f"it has {size_text(self.size)}, {size_text(int(limit))} are allowed ({BYTES})")
+        found = list(over_size(self.size, self.budgets))
         for one in self.measured:
             found += [f"{one.ring}: {reason}" for reason in over(one, self.size, self.budgets)]
         return tuple(found)
@@ -120,13 +117,21 @@ class Speed:
         return tuple(name for name in self.budgets if not known.get(name, False))
 
 
+def over_size(size: int, budgets: Mapping[str, float]) -> tuple[str, ...]:
+    """Say how an archive is larger than allowed, whatever it was measured beside."""
+    limit = budgets.get(BYTES)
+    if limit is None or size <= limit:
+        return ()
+    return (f"it has {bytes_text(size)}, {bytes_text(int(limit))} are allowed ({BYTES})",)
+
+
 def over(measured: Measured, size: int, budgets: Mapping[str, float]) -> tuple[str, ...]:
     """Say how one run is over the budgets."""
     found = []
     memory = budgets.get(MEMORY)
     if memory is not None and measured.peak_bytes is not None and measured.peak_bytes > memory:
         found.append(
-            f"the process takes {size_text(measured.peak_bytes)}, {size_text(int(memory))} are allowed ({MEMORY})"
+            f"the process takes {bytes_text(measured.peak_bytes)}, {bytes_text(int(memory))} are allowed ({MEMORY})"
         )
     other = measured.beside
     if other is None:
@@ -160,6 +165,3 @@ def times_of(tokens: int, rounds: Sequence[Sequence[float]]) -> Times:
 def speed_name(artifact_id: str) -> str:
     """Return the document's file name."""
     return f"speed-{artifact_id}.json"
-
-
-__all__ = ["BUDGETS", "MIN_ROUNDS", "Beside", "Measured", "Ratio", "Speed", "Times", "over", "speed_name", "times_of"]

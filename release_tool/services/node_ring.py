@@ -9,6 +9,7 @@ says nothing about the archive.
 from __future__ import annotations
 
 import secrets
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -21,7 +22,7 @@ from release_tool.services.node_replies import READERS
 from release_tool.services.processes import identify
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     import numpy as np
@@ -83,8 +84,8 @@ def answer(
     """
     if kind not in READERS:
         raise UsageError(f"Models of kind {kind.value} can't be asked on the node.", hint="Validate without --on node.")
-    with _death_told(node), node.client() as client:
-        versions = {**node.libraries, **_own_versions(client)}
+    with death_told(node), node.client() as client:
+        versions = {**node.libraries, **own_versions(client)}
         with deployed(client, archive, config, console) as model_id:
             replies = _ask_all(client, model_id, probes, kind, config=config, console=console)
     refused = {probe.id: reply for probe, reply in zip(probes, replies, strict=True) if isinstance(reply, str)}
@@ -96,7 +97,7 @@ def answer(
 
 
 @contextmanager
-def _death_told(node: Node) -> Iterator[None]:
+def death_told(node: Node) -> Iterator[None]:
     """Say that the server has died where it has, with its last words, and not only that nobody answers."""
     try:
         yield
@@ -111,8 +112,17 @@ def _death_told(node: Node) -> Iterator[None]:
 
 
 @contextmanager
-def deployed(client: Client, archive: Path, config: Config, console: Console) -> Iterator[str]:
+def deployed(
+    client: Client, archive: Path, config: Config, console: Console, *, took: Callable[[float], None] | None = None
+) -> Iterator[str]:
     """Register and deploy an archive; yields the model's id, and takes the model away again.
+
+    Args:
+        client: of the node.
+        archive: the zip.
+        config: its config.json, key order kept.
+        console: warned where the model can't be taken away.
+        took: told the seconds from deploy to deployed.
 
     Raises:
         RemoteFailed, Unreachable: see ``answer``.
@@ -124,7 +134,10 @@ def deployed(client: Client, archive: Path, config: Config, console: Console) ->
             # The order of the keys is part of what is proven: the name is changed in its place.
             request = {key: name if key == "name" else value for key, value in config.items()}
             model_id = client.patiently(lambda: _register(client, {**request, "name": name, "url": url}))
+        started = time.perf_counter()
         client.deploy(model_id)
+        if took is not None:
+            took(time.perf_counter() - started)
         yield model_id
     finally:
         try:
@@ -145,7 +158,8 @@ def _register(client: Client, request: Config) -> str:
         raise
 
 
-def _own_versions(client: Client) -> dict[str, str]:
+def own_versions(client: Client) -> dict[str, str]:
+    """Return what the node says of itself."""
     said = client.versions()
     return {"opensearch": said["opensearch"], "ml-commons": said["opensearch-ml"]}
 

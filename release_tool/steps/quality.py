@@ -164,14 +164,14 @@ def _written(context: Context, release: Release, todo: Todo) -> Quality:
     from release_tool.core.certificate import certificate_name
     from release_tool.core.quality import Quality, quality_name
     from release_tool.models.measures import versions
-    from release_tool.steps.certifying import certify_again, current_quality, quality_uses
+    from release_tool.steps.certifying import certify_again, current_quality, measured_uses
     from release_tool.steps.quality_measuring import measure, similarity_of
 
     bundle, work = todo.bundle, release.work
     before = current_quality(work, bundle)
     sets = (*todo.kept, *(measure(release, wanted) for wanted in todo.missing))
     quality = Quality(
-        uses=quality_uses(work, bundle),
+        uses=measured_uses(work, bundle),
         artifact=bundle.artifact,
         kind=bundle.kind,
         variant=release.plan.artifact(bundle.artifact).variant,

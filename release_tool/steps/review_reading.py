@@ -15,6 +15,7 @@ from release_tool.core.proof import RINGS
 from release_tool.core.quality import quality_name
 from release_tool.core.review import blockers, make_review
 from release_tool.core.source import SourceSnapshot
+from release_tool.core.speed import speed_name
 from release_tool.documents import file_sha256
 from release_tool.errors import IntegrityError, ReleaseError
 from release_tool.packaged import packaged_probes
@@ -158,10 +159,10 @@ def _certificate(work: WorkFolder, plan: ReleasePlan, source: SourceSnapshot, bu
         )
     used = {"plan.json", "source.json", bundle_name(bundle.artifact)}
     folded = sorted(path.name for path in work.folder.glob(f"proof-*-{bundle.artifact}.json"))
-    quality = {quality_name(bundle.artifact)} if work.has(quality_name(bundle.artifact)) else set()
-    unknown = sorted((used | set(folded) | quality) - set(certificate.uses))
+    measured = {name for name in (quality_name(bundle.artifact), speed_name(bundle.artifact)) if work.has(name)}
+    unknown = sorted((used | set(folded) | measured) - set(certificate.uses))
     if unknown:
-        # validate or quality was killed before the certificate: the page would not show what was measured.
+        # validate, quality or bench was killed before the certificate: the page would not show what was measured.
         raise IntegrityError(f"{name} was made without {unknown[0]}.", hint="Run release-tool validate again.")
     same = (certificate.plan, certificate.source, certificate.bundle) == (plan, source, bundle)
     if not same or certificate.archive_sha256 != bundle.archive.sha256:
