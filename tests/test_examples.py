@@ -20,6 +20,7 @@ CODE = {"configuration_own.py": "CONFIG = 1\n", "modeling_own.py": "from .config
 MODELS = {
     "cross-encoder": bare(config={"architectures": ["BertForSequenceClassification"], "num_labels": 1}),
     "dense": dense(),
+    "int8": dense(),
     "overwrite": dense(),
     "question-answering": bare(
         config={"architectures": ["BertForQuestionAnswering"]}, **{"README.md": "---\nlicense: cc-by-4.0\n---\n"}
@@ -32,6 +33,7 @@ MODELS = {
 PLANNED = {
     "cross-encoder": ((ModelKind.CROSS_ENCODER,), ["torch_script", "onnx"], "staging"),
     "dense": ((ModelKind.DENSE,), ["torch_script", "onnx"], "staging"),
+    "int8": ((ModelKind.DENSE,), ["torch_script", "onnx", "onnx-int8"], "staging"),
     "overwrite": ((ModelKind.DENSE,), ["torch_script", "onnx"], "production"),
     "question-answering": ((ModelKind.QUESTION_ANSWERING,), ["torch_script"], "staging"),
     "remote-code": ((ModelKind.DENSE,), ["torch_script", "onnx"], "staging"),

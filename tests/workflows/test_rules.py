@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from itertools import combinations
 
 import click
 import pytest
@@ -19,6 +20,7 @@ from release_tool.core.inputs import CHOSEN, DETECT, NAMES
 from release_tool.core.kinds import Activation, Format, Framework, ModelKind, PoolingMode
 from release_tool.core.request import TOGETHER
 from release_tool.core.settings import SETTINGS_FILE, parse_settings
+from release_tool.core.variants import ONNX_VARIANTS, Variant
 
 GATES = {"release-model.yml:approval", "release-model.yml:second-approval"}
 GATE_RUN = 'echo "Approved $DIGEST"'
@@ -320,6 +322,15 @@ def test_the_kinds_of_the_form_are_those_of_the_tool_and_the_pair_that_is_releas
     assert (entry["type"], entry["default"]) == ("choice", DETECT)
     assert [word for word in entry["options"] if word != pair] == [DETECT, *(kind.value for kind in ModelKind)]
     assert entry["options"].count(pair) == 1
+
+
+def test_the_variants_of_the_form_are_those_that_a_plan_can_make_together():
+    entry = form()["variant"]
+    together = {frozenset(words.split(",")) for words in entry["options"] if words != DETECT}
+    subsets = {frozenset(some) for count in (1, 2, 3) for some in combinations(ONNX_VARIANTS, count)}
+    assert (entry["type"], entry["default"]) == ("choice", DETECT)
+    assert together == {some for some in subsets if not {Variant.FP32, Variant.FUSED} <= some}
+    assert form()["cpu_only"] == {**form()["cpu_only"], "type": "boolean", "default": False}
 
 
 def test_every_other_choice_is_what_the_tool_takes():
