@@ -113,6 +113,28 @@ class QualityRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SpeedRow:
+    """One archive's speed and size in one ring."""
+
+    artifact: str
+    variant: str
+    ring: str
+    level: Level
+    sign: str
+    verdict: str
+    size: str
+    load: str
+    memory: str
+    """Of the process with the model: loaded, and after the longest input."""
+    times: tuple[str, ...]
+    """``64 tokens: 13.4 / 14.2 ms``: p50 and p95."""
+    beside: tuple[str, ...]
+    """The other archive, and the ratio of the times by length; empty where there was none."""
+    note: str
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ShapeRow:
     """All probes of one shape, for one archive: what a text without pictures can show."""
 
@@ -195,6 +217,7 @@ class Page:
     proofs: tuple[ProofRow, ...]
     shapes: tuple[ShapeRow, ...]
     quality: tuple[QualityRow, ...]
+    speed: tuple[SpeedRow, ...]
     pictures: tuple[Picture, ...]
     artifacts: tuple[ArtifactCard, ...]
     sizes: Picture | None

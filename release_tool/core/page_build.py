@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from release_tool.core import page_parts, page_pictures, page_proofs, page_quality
+from release_tool.core import page_parts, page_pictures, page_proofs, page_quality, page_speed
 from release_tool.core.bars import SizeBar, size_plot
 from release_tool.core.bundle import bundle_name
 from release_tool.core.page import SIGN, CompatRow, Fact, FileRow, Level, Notice, Page, Picture
@@ -74,6 +74,7 @@ def make_page(given: Reviewed) -> Page:
         ),
         shapes=tuple(row for certificate in certificates for row in page_proofs.shape_rows(certificate, rings)),
         quality=tuple(row for certificate in certificates for row in page_quality.quality_rows(certificate)),
+        speed=tuple(row for certificate in certificates for row in page_speed.speed_rows(certificate)),
         pictures=tuple(picture for certificate in certificates for picture in page_pictures.pictures(certificate)),
         artifacts=tuple(
             page_parts.card(artifact, given.bundles[artifact.id], given.configs[artifact.id])
