@@ -84,8 +84,8 @@ def _numbers(rows: int) -> Any:
     return np.ones((rows, WIDTH), np.float32)
 
 
-def script(module: Any, *example: Any) -> bytes:
-    """Return a traced module as torch saves it."""
+def script(module: Any, *example: Any, frozen: bool = False) -> bytes:
+    """Return a traced module as torch saves it; frozen, its weights are constants of the code."""
     import warnings
 
     import torch
@@ -95,7 +95,8 @@ def script(module: Any, *example: Any) -> bytes:
         # torch 2.13 calls TorchScript deprecated; the servers load nothing else.
         warnings.filterwarnings("ignore", category=DeprecationWarning)
         warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)
-        torch.jit.save(torch.jit.trace(module.eval(), example, strict=False), buffer)
+        traced = torch.jit.trace(module.eval(), example, strict=False)
+        torch.jit.save(torch.jit.freeze(traced) if frozen else traced, buffer)
     return buffer.getvalue()
 
 
@@ -216,6 +217,7 @@ def tiny_scripts() -> dict[str, bytes]:  # noqa: C901 - one small module after t
 
     return {
         "dense": script(Dense(), both),
+        "frozen": script(Dense(), both, frozen=True),
         "half": script(Dense(torch.float16), both),
         "sparse": script(Sparse(), both),
         "other-key": script(OtherKey(), both),

@@ -18,6 +18,7 @@ MAX_CODE_BYTES = 64 << 20
 """Of all code files together; a traced model of 24 layers has 2 MB."""
 MAX_PICKLE_BYTES = 32 << 20
 MAX_NAMES = 20_000
+MAX_NUMBER_BYTES = 8
 MAX_STRINGS = 200
 
 _STRING = re.compile(r'"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'')
@@ -86,6 +87,7 @@ def read_torch_script(stream: IO[bytes], name: str) -> TorchScriptFacts:
         storage_devices=tuple(sorted(found.storage_devices)),
         weight_dtypes=tuple(sorted(found.dtypes)),
         strings=tuple(found.strings),
+        constant_bytes=_constant_bytes(archive, prefix),
         debug_files=sum(entry.name.endswith(".debug_pkl") for entry in archive.entries),
         serialization_id=_small(archive, f"{prefix}/.data/serialization_id"),
     )
@@ -105,6 +107,12 @@ def _version(archive: Archive, prefix: str) -> int | None:
         if re.fullmatch(r"\d{1,6}", text):
             return int(text)
     return None
+
+
+def _constant_bytes(archive: Archive, prefix: str) -> int:
+    """Return the bytes of tensors that the code names instead of the module; a single number is none."""
+    sizes = (entry.size for entry in archive.entries if entry.name.startswith(f"{prefix}/constants/"))
+    return sum(size for size in sizes if size > MAX_NUMBER_BYTES)
 
 
 def _small(archive: Archive, name: str) -> str | None:

@@ -102,6 +102,8 @@ class TorchScriptFacts:
     weight_dtypes: tuple[str, ...] = ()
     strings: tuple[str, ...] = ()
     """Keys of the dictionaries that the code returns, such as ``sentence_embedding``."""
+    constant_bytes: int = 0
+    """Of tensors that are constants of the code, single numbers left aside; of all weights where it was frozen."""
     debug_files: int = 0
     """How many ``.debug_pkl`` there are: they hold source paths of the machine that traced."""
     serialization_id: str | None = None

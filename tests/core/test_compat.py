@@ -168,6 +168,10 @@ METASPACE = {"type": "Metaspace", "replacement": "_", "prepend_scheme": "always"
 CUDA = {"data.pkl": lambda data: data.replace(b"X\x03\x00\x00\x00cpu", b"X\x06\x00\x00\x00cuda:0")}
 FIXED = {"strategy": {"Fixed": 128}, "direction": "Right", "pad_to_multiple_of": None, "pad_id": 0}
 
+FUSED = {"": 17, "com.microsoft": 1}
+FUSED_OPERATORS = ("Attention", "BiasGelu", "SkipLayerNormalization")
+INT8_OPERATORS = (("com.microsoft", "QAttention"), ("", "DynamicQuantizeLinear"), ("", "MatMulInteger"))
+
 CASES = [
     # the zip
     Case("archive-size", facts={"size": MAX_ARCHIVE_BYTES + 1}, says="4GB"),
@@ -212,6 +216,8 @@ CASES = [
     Case("onnx-operator", UNKNOWN, files=model(nodes=(("", "NeverHeardOf"),)), says="NeverHeardOf"),
     Case("onnx-operator", on="2.14", not_on="2.15", says="RotaryEmbedding",
          files=model(nodes=(("com.microsoft", "RotaryEmbedding"),), opsets={"": 17, "com.microsoft": 1})),
+    Case("onnx-operator", on="2.8", not_on="2.9", says="MultiHeadAttention",
+         files=model(nodes=(("com.microsoft", "MultiHeadAttention"),), opsets=FUSED)),
     Case("external-data", files={"model.onnx": external()}, says="does not hold"),
     Case("external-data", UNKNOWN, files={"model.onnx": external(), "weights.bin": b"\x00" * 4 * 4 * WIDTH}),
     Case("onnx-inputs", files=model(("input_ids", "attention_mask")), says="Input mismatch"),
@@ -271,6 +277,7 @@ CASES = [
          files=script("cross-encoder", {".py": lambda d: d.replace(b"-> Tensor", b"-> Tuple[Tensor, Tensor]")})),
     Case("torch-device", kind="dense", files=script("dense", CUDA), says="cuda:0"),
     Case("torch-device-constant", WARNING, kind="dense", files=script("bound")),
+    Case("torch-cpu-only", WARNING, kind="dense", on="2.19", files=script("frozen"), says="CPU nodes only"),
     Case("torch-dtype", WARNING, kind="dense", files=script("half")),
     Case("unreadable-model", kind="dense", files=script("dense", {".py": None}), says="state_dict"),
     # tokenizer.json
@@ -377,6 +384,17 @@ def test_a_sound_archive_deploys_from_the_version_that_brought_its_kind(kind, fi
         version for version in KNOWN_VERSIONS if number(version) >= number(first)
     }
     assert {verdict.basis for verdict in judged} == {Basis.DERIVED}
+
+
+@pytest.mark.parametrize(
+    "operators", [tuple(("com.microsoft", name) for name in FUSED_OPERATORS), INT8_OPERATORS], ids=["fused", "int8"]
+)
+def test_what_variants_are_made_of_is_known_to_every_version_that_serves_onnx(operators, bench):
+    facts = bench.facts("onnx", Case("none", files=model(nodes=operators, opsets=FUSED)))
+    judged = verdicts(facts, tables=operator_tables())
+    assert {verdict.version for verdict in judged if verdict.deploys} == {
+        version for version in KNOWN_VERSIONS if number(version) >= number("2.5")
+    }
 
 
 def test_every_rule_function_has_a_case_that_it_finds(bench):

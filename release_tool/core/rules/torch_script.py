@@ -191,6 +191,24 @@ def devices(facts: ArchiveFacts, _: Target) -> Iterator[Finding]:
         )
 
 
+def constants(facts: ArchiveFacts, _: Target) -> Iterator[Finding]:
+    """Tensors that no node can move to its GPU: all weights of a frozen module."""
+    script = facts.torch_script
+    if (
+        script is None
+        or not script.constant_bytes
+        or any(not name.startswith("cpu") for name in script.storage_devices)
+    ):
+        return
+    yield Finding(
+        rule="torch-cpu-only",
+        severity=Severity.WARNING,
+        what=f"CPU nodes only: tensors of {script.constant_bytes:,} bytes are constants, as freezing makes weights.",
+        why="A node with a GPU moves parameters there and no constants: Expected all tensors to be on the same device.",
+        fix="Serve it from nodes without a GPU, or trace without --cpu-only.",
+    )
+
+
 def leftovers(facts: ArchiveFacts, _: Target) -> Iterator[Finding]:
     """What does no harm on the server."""
     script = facts.torch_script
@@ -215,4 +233,4 @@ def leftovers(facts: ArchiveFacts, _: Target) -> Iterator[Finding]:
         )
 
 
-RULES = (container, operators, signature, devices, leftovers)
+RULES = (container, operators, signature, devices, constants, leftovers)
