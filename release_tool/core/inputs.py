@@ -14,6 +14,7 @@ from release_tool.core.modeljson import bad, get_number, shown
 from release_tool.core.modeljson import parse as parse_json
 from release_tool.core.opensearch import DEFAULT_TARGETS
 from release_tool.core.request import AS_DECLARED, ReleaseRequest, closest
+from release_tool.core.speed_inputs import parse_budgets
 from release_tool.core.variants import ONNX_VARIANTS, Variant
 from release_tool.errors import Fault, UnsupportedModel, UsageError
 
@@ -31,7 +32,7 @@ TEXTS = (
     "model", "model_source", "version", "revision", "model_id", "name", "prefix", "description", "accept_licence",
     "upload_target", "tune_run_id",
 )  # fmt: skip
-LISTS = ("kind", "variant", "target_versions", "remote_code")
+LISTS = ("kind", "variant", "target_versions", "remote_code", "budget")
 FLAGS = ("normalize_result", "cpu_only", "allow_pickle", "trust_remote_code", "overwrite")
 OTHERS = (
     "format", "embedding_dimension", "pooling_mode", "prune_ratio", "activation", "model_init_kwargs", "idf",
@@ -144,6 +145,12 @@ class _Parser:
                 self.fault("variant", problem, closest(word, tuple(ONNX_VARIANTS)))
         return tuple(variant for variant in ONNX_VARIANTS if variant in words)
 
+    def budgets(self) -> dict[str, float]:
+        """Return what an archive may cost, name → number."""
+        budgets, faults = parse_budgets(self.words("budget"))
+        self.faults += faults
+        return budgets
+
 
 def parse_inputs(inputs: Mapping[str, Raw], *, idf_sha256: str | None = None) -> tuple[ReleaseRequest, list[Fault]]:
     """Return the request and what could not be parsed of it; ``core.request.check`` looks at the rest.
@@ -186,6 +193,7 @@ def parse_inputs(inputs: Mapping[str, Raw], *, idf_sha256: str | None = None) ->
         tune_run_id=parser.text("tune_run_id"),
         variants=parser.variants() or None,
         cpu_only=parser.flag("cpu_only") or None,
+        budgets=parser.budgets() or None,
     )
     return request, parser.faults
 

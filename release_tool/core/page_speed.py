@@ -51,7 +51,7 @@ def _beside(measured: Measured) -> tuple[str, ...]:
         return ()
     return (
         clip(other.file_name, 80),
-        *(f"{ratio.tokens} tokens: ×{ratio.ratio:.2f} ({ratio.low:.2f} to {ratio.high:.2f})" for ratio in other.ratios),
+        *(f"{ratio.tokens} tokens: x{ratio.ratio:.2f} ({ratio.low:.2f} to {ratio.high:.2f})" for ratio in other.ratios),
     )
 
 

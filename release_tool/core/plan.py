@@ -231,6 +231,7 @@ class ReleasePlan:
     replaces: dict[str, str] | None = None
     """Object key → sha256 that this release overwrites on purpose; null for a normal release."""
     budgets: dict[str, float] | None = None
+    """What an archive may cost, see ``core.speed.BUDGETS``; ``bench`` judges it."""
     to: str | None = None
     """Address of the bucket that ``request.upload_target`` names; null where no target was named."""
 

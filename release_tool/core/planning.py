@@ -25,10 +25,8 @@ from release_tool.core.plan import ReleasePlan, SourceFacts, Tolerances
 from release_tool.core.planning_artifacts import Artifacts, Decisions, plan_artifacts
 from release_tool.core.request import NAME_PATTERN, ReleaseRequest, check
 from release_tool.core.serving import able, pooling_obstacle
+from release_tool.core.variants import SDPA_SINCE
 from release_tool.errors import Fault, RequestError
-
-SDPA_SINCE = "3.0"
-"""First OpenSearch with libtorch 2.5.1, which knows scaled_dot_product_attention."""
 
 
 def make_plan(
@@ -149,4 +147,5 @@ def _fold(
         tolerances=Tolerances(),
         limits={"archive_bytes": MAX_ARCHIVE_BYTES, "onnx_bytes": MAX_ONNX_BYTES, "max_length": SERVER_MAX_LENGTH},
         lineage=lineage,
+        budgets=request.budgets,
     )

@@ -90,6 +90,8 @@ class ReleaseRequest:
     """What to make of ONNX: ``fp32`` or ``fused``, and ``int8``; null or empty: the fastest at float32 parity."""
     cpu_only: bool | None = None
     """Freeze TorchScript: faster to start with, and only for nodes without a GPU."""
+    budgets: dict[str, float] | None = None
+    """What an archive may cost, see ``core.speed.BUDGETS``; null where nothing was said."""
 
 
 def closest(word: str, options: tuple[str, ...]) -> str:

@@ -82,6 +82,12 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option(
         "--cpu-only", is_flag=True, default=None, help="Freeze TorchScript: a node with a GPU can't serve it then."
     ),
+    click.option(
+        "--budget",
+        multiple=True,
+        metavar="NAME=NUMBER",
+        help="What bench allows: slower or larger (times another archive), bytes, memory (bytes); may be repeated.",
+    ),
     click.option("--name", metavar="NAME", help="Name of the release. [default: the model's own]"),
     click.option("--prefix", metavar="NAME", help="Second part of the key. [default: the organisation; local]"),
     click.option("--description", metavar="TEXT", help="One or two sentences. [default: from the card]"),

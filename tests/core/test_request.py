@@ -113,7 +113,7 @@ def test_every_input_reaches_the_request():
         "embedding_dimension": "384", "pooling_mode": "CLS", "prune_ratio": "0.1", "activation": "l0",
         "model_init_kwargs": '{"a": 1}', "idf": "idf.json", "framework": "huggingface_transformers",
         "remote_code": "e" * 40, "overwrite": "true", "upload_target": "staging", "tune_run_id": "17",
-        "variant": "int8, fp32", "cpu_only": "true",
+        "variant": "int8, fp32", "cpu_only": "true", "budget": "slower=1.05, bytes=90000000",
     }  # fmt: skip
     assert set(inputs) == set(NAMES)
     request, faults = parse_inputs(inputs, idf_sha256="f" * 64)
@@ -126,7 +126,7 @@ def test_every_input_reaches_the_request():
         embedding_dimension=384, pooling_mode=PoolingMode.CLS, prune_ratio=0.1, activation=Activation.L0,
         model_init_kwargs={"a": 1}, idf="f" * 64, framework=Framework.HUGGINGFACE_TRANSFORMERS,
         remote_code=("e" * 40,), overwrite=True, upload_target="staging", tune_run_id="17",
-        variants=(Variant.FP32, Variant.INT8), cpu_only=True,
+        variants=(Variant.FP32, Variant.INT8), cpu_only=True, budgets={"slower": 1.05, "bytes": 90_000_000.0},
     )  # fmt: skip
 
 
@@ -139,6 +139,8 @@ def test_both_and_auto_mean_nothing_was_chosen():
     ("name", "value"),
     [
         ("variant", "int4"), ("variant", "eager"), ("cpu_only", "perhaps"),
+        ("budget", "slower"), ("budget", "faster=2"), ("budget", "slower=0"), ("budget", "slower=nan"),
+        ("budget", "bytes=1.5"), ("budget", "memory=1e400"), ("budget", "slower=1.1,slower=1.2"),
         ("kind", "dens"), ("kind", ("dense", "spares")), ("format", "pt"), ("pooling_mode", "weightedmean"),
         ("activation", "gelu"), ("framework", "torch"), ("embedding_dimension", "4e2"), ("prune_ratio", "10%"),
         ("normalize_result", "maybe"), ("model_init_kwargs", "[]"), ("model_init_kwargs", '{"a":1,"a":2}'),
