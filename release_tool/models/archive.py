@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from release_tool.core.plan import PlannedArtifact, ReleasePlan
-    from release_tool.models.exporters import ModelFile
+    from release_tool.models.jobs import ModelFile
 
 EXTENSIONS = {Format.TORCH_SCRIPT: ".pt", Format.ONNX: ".onnx"}
 LICENCE_NAMES = ("LICENSE", "LICENSE.txt", "LICENSE.md", "LICENCE", "LICENCE.txt")

@@ -24,7 +24,7 @@ from release_tool.documents import WorkFolder, write_atomic
 from release_tool.errors import ValidationFailed
 from release_tool.models import blobs
 from release_tool.models.archive import archive_blob
-from release_tool.models.exporters import ModelFile, model_file
+from release_tool.models.exporters import model_file
 from release_tool.models.loading import Loaded, check_vocabulary, load, read_json
 from release_tool.models.pinned_code import pinned_code
 from release_tool.models.scripted import script_file
@@ -35,6 +35,8 @@ from release_tool.workers import report, run_child
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from release_tool.models.jobs import ModelFile
 
 PACKAGES = ("torch", "transformers", "onnx", "tokenizers")
 """What can change an archive's bytes; the oracle's packages can't."""
@@ -156,6 +158,7 @@ class Export:
             weights_dtype=self.plan.source.model.weights_dtype,
             parameters=made.parameters,
             fused_operators=made.fused_operators,
+            quantised=made.quantised,
         )
 
 

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import inspect
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from release_tool.core.kinds import Activation, Format, Framework, ModelKind, PoolingMode
-from release_tool.core.variants import Variant, fusion_obstacle
 from release_tool.errors import ExportError
-from release_tool.models import onnx_writer, torchscript
+from release_tool.models import torchscript
 from release_tool.models.attention import traceable_attention
-from release_tool.models.fusion import Architecture, fuse
 from release_tool.models.graphs import (
     INPUTS,
     CrossEncoderGraph,
@@ -24,113 +21,45 @@ from release_tool.models.graphs import (
     SparseGraph,
     SparseVector,
 )
-from release_tool.models.onnx_weights import collect
-from release_tool.models.pinned_code import trusts
+from release_tool.models.jobs import Job, ModelFile, count
+from release_tool.models.onnx_export import onnx_file
 from release_tool.models.pooling import load_dense
 from release_tool.models.tokenizer_json import decoded_collisions
 
 if TYPE_CHECKING:
+    from release_tool.core.bundle import Quantised
     from release_tool.core.plan import PlannedArtifact, ReleasePlan
-    from release_tool.models.blobs import Blob
     from release_tool.models.loading import Loaded
     from release_tool.models.tokenizer_json import ArchiveTokenizer
     from release_tool.models.torchscript import Weights
-
-EXAMPLE = (
-    "Where do the swallows spend the winter?",
-    "South of the desert. They return in April, a little before the rain.",
-)
-"""Any text will do: a graph depends on nothing but the shapes' ranks. Two sentences, for the highlighter's sake."""
-
-SERVED_TOKEN_TYPES = ("bert", "albert")
-"""model_type values (any case) for which the server feeds token_type_ids to an ONNX text embedding model."""
 
 DICT_PREFIX = "input1."
 """How DJL names the members of a dict argument; a sparse ONNX graph must take these names (measured on 3.6)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelFile:
-    """A model file, ready to be written, and what is known about it."""
-
-    blob: Blob
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
-    parameters: int
-    embedding_dimension: int | None = None
-    opset: int | None = None
-    ir_version: int | None = None
-    attention: str = "eager"
-    warnings: tuple[str, ...] = ()
-    fused_operators: dict[str, int] | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
-    """What every exporter needs."""
-
-    plan: ReleasePlan
-    loaded: Loaded
-    tokenizer: ArchiveTokenizer
-    weights: Weights
-    variant: Variant
-
-    @property
-    def fuses(self) -> bool:
-        """Whether the ONNX graph is fused; int8 starts from the fused graph where there is one."""
-        if self.variant is Variant.INT8:
-            return fusion_obstacle(self.plan.source) is None
-        return self.variant is Variant.FUSED
-
-    def single(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Return (ids, mask, token types) [1, seq] of one text."""
-        return _tensors(self.tokenizer.tokenizer.encode(EXAMPLE[1]))
-
-    def pair(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Return (ids, mask, token types) [1, seq] of a pair of texts."""
-        return _tensors(self.tokenizer.tokenizer.encode(*EXAMPLE))
-
-    @property
-    def served_token_types(self) -> bool:
-        """Whether the server feeds token types to this model's ONNX graph."""
-        return self.loaded.model_type.lower() in SERVED_TOKEN_TYPES
-
-    @property
-    def own_token_types(self) -> bool:
-        """Whether the source tells segments apart: its model can, and its own tokenizer says which is which.
-
-        transformers' ALBERT tokenizer gives no token types, so that model sees one segment, whatever its
-        tokenizer.json says: the archive must see what the source sees.
-        """
-        takes = "token_type_ids" in inspect.signature(self.loaded.model.forward).parameters
-        return takes and self.loaded.takes_token_types and self._tokenizer_gives_types()
-
-    def _tokenizer_gives_types(self) -> bool:
-        import transformers
-
-        tokenizer = transformers.AutoTokenizer.from_pretrained(
-            self.loaded.folder, local_files_only=True, trust_remote_code=trusts(self.plan)
-        )
-        return "token_type_ids" in tokenizer.model_input_names
-
-
-def _tensors(encoding: Any) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    return (
-        torch.tensor([encoding.ids]),
-        torch.ones(1, len(encoding.ids), dtype=torch.int64),
-        torch.tensor([encoding.type_ids]),
-    )
-
-
 def model_file(
-    plan: ReleasePlan, artifact: PlannedArtifact, loaded: Loaded, tokenizer: ArchiveTokenizer, weights: Weights
+    plan: ReleasePlan,
+    artifact: PlannedArtifact,
+    loaded: Loaded,
+    tokenizer: ArchiveTokenizer,
+    weights: Weights,
+    *,
+    recorded: Quantised | None = None,
 ) -> ModelFile:
     """Export one artifact of the plan.
+
+    Args:
+        plan: of the release.
+        artifact: one of its artifacts.
+        loaded: the model.
+        tokenizer: the archive's.
+        weights: reads the model's tensors.
+        recorded: how the same archive was quantised before; null where that is to be found out.
 
     Raises:
         ExportError: the model can't be expressed this way.
     """
-    job = Job(plan=plan, loaded=loaded, tokenizer=tokenizer, weights=weights, variant=artifact.variant)
+    job = Job(plan=plan, artifact=artifact, loaded=loaded, tokenizer=tokenizer, weights=weights, recorded=recorded)
     onnx = artifact.format is Format.ONNX
     match artifact.kind:
         case ModelKind.DENSE:
@@ -157,42 +86,12 @@ def _torchscript(
         blob=torchscript.layout(traced, job.weights),
         inputs=inputs,
         outputs=outputs,
-        parameters=_count(graph),
+        parameters=count(graph),
         attention=job.loaded.attention,
     )
 
 
-def _onnx(
-    job: Job, graph: torch.nn.Module, example: tuple[torch.Tensor, ...], inputs: tuple[str, ...], output: str,
-    output_axes: dict[int, str],
-) -> ModelFile:  # fmt: skip
-    axes = {name: {0: "batch", 1: "sequence"} for name in inputs} | {output: output_axes}
-    # ONNX has no operator for SDPA below opset 23: eager gives the plainer graph, whatever the targets are.
-    job.loaded.model.set_attn_implementation("eager")
-    with traceable_attention():
-        model = onnx_writer.export(graph, example, inputs, (output,), axes)
-    job.loaded.model.set_attn_implementation(job.loaded.attention)
-    job.weights.rest()
-    collected = collect(model, graph, inputs)
-    fused = fuse(collected, Architecture.of(job.loaded.model.config)) if job.fuses else None
-    return ModelFile(
-        fused_operators=fused,
-        blob=onnx_writer.layout(collected, job.weights),
-        inputs=inputs,
-        outputs=(output,),
-        parameters=_count(graph),
-        opset=onnx_writer.OPSET,
-        ir_version=onnx_writer.IR_VERSION,
-    )
-
-
-def _count(graph: torch.nn.Module) -> int:
-    return sum(parameter.numel() for parameter in graph.parameters())
-
-
 def _with_dimension(made: ModelFile, dimension: int, warnings: tuple[str, ...] = ()) -> ModelFile:
-    from dataclasses import replace
-
     return replace(made, embedding_dimension=dimension, warnings=(*made.warnings, *warnings))
 
 
@@ -222,7 +121,7 @@ def _dense_onnx(job: Job) -> ModelFile:
     hidden = Hidden(job.loaded.model, token_types=count == 3)
     example = job.single()[:count]
     output_axes = {0: "batch", 1: "sequence"}
-    made = _onnx(job, hidden, example, INPUTS[:count], "last_hidden_state", output_axes)
+    made = onnx_file(job, hidden, example, INPUTS[:count], "last_hidden_state", output_axes)
     with torch.no_grad():
         return _with_dimension(made, int(hidden(*example).shape[-1]))
 
@@ -251,13 +150,11 @@ def _sparse(job: Job, *, onnx: bool) -> ModelFile:
         )
     if onnx:
         names = tuple(DICT_PREFIX + name for name in INPUTS[:2])
-        made = _onnx(job, vector, (ids, mask), names, "output", {0: "batch"})
+        made = onnx_file(job, vector, (ids, mask), names, "output", {0: "batch"})
     else:
         made = _torchscript(
             job, SparseGraph(vector), ({"input_ids": ids, "attention_mask": mask},), INPUTS[:2], ("output",)
         )
-    from dataclasses import replace
-
     return replace(made, warnings=warnings)
 
 
@@ -272,7 +169,7 @@ def _cross_encoder(job: Job, *, onnx: bool) -> ModelFile:
             hint="Only models with num_labels 1 can be served as text similarity.",
         )
     if onnx:
-        return _onnx(job, graph, example, INPUTS, "similarity", {0: "batch"})
+        return onnx_file(job, graph, example, INPUTS, "similarity", {0: "batch"})
     return _torchscript(job, graph, example, INPUTS, ("similarity",))
 
 

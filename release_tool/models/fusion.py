@@ -172,7 +172,8 @@ def _joined(name: str, numbers: np.ndarray, known: list[Weight]) -> Weight:
         raise ExportError(f"onnxruntime's tool made {name!r} from weights in a way that is not known here.", hint=HINT)
     if numbers.ndim > 1 and not all(part.transposed for part in parts):
         raise ExportError(f"{name!r} is joined from weights that are stored as they stand in the model.", hint=HINT)
-    return Weight(tuple(tensor for part in parts for tensor in part.parts), transposed=numbers.ndim > 1)
+    tensors = tuple(tensor for part in parts for tensor in part.parts)
+    return Weight(tensors, " + ".join(part.name for part in parts), transposed=numbers.ndim > 1)
 
 
 def _settle_masks(graph: Graph) -> None:

@@ -27,6 +27,8 @@ class Weight:
     """An initialiser: tensors of the model, joined along their first axis, then perhaps transposed."""
 
     parts: tuple[torch.Tensor, ...]
+    name: str
+    """As the model calls it; of joined ones, all names."""
     transposed: bool = False
     made: bool = False
     """Whether the only part was computed for the graph and is none of the model's."""
@@ -112,7 +114,9 @@ def collect(model: Any, module: torch.nn.Module, inputs: tuple[str, ...]) -> Gra
         raise ExportError(f"The exported graph asks for {unknown[0]!r}, which the model does not have.")
     transposed = _store_transposed(graph, wanted)
     _keep_inputs(graph, inputs)
-    weights = {transposed.get(name, name): Weight((own[name].data,), transposed=name in transposed) for name in wanted}
+    weights = {
+        transposed.get(name, name): Weight((own[name].data,), name, transposed=name in transposed) for name in wanted
+    }
     return Graph(model, weights)
 
 

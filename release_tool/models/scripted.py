@@ -16,7 +16,7 @@ import torch
 from release_tool.core.scripts import EVENT_FIELDS
 from release_tool.errors import ExportError, UnsafeModel, UnsupportedModel
 from release_tool.models.deprecations import deprecated_writers
-from release_tool.models.exporters import ModelFile
+from release_tool.models.jobs import ModelFile
 from release_tool.models.torchscript import Weights, layout
 
 if TYPE_CHECKING:
