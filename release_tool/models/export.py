@@ -50,6 +50,8 @@ class Export:
     plan: ReleasePlan
     source: SourceSnapshot
     weights: Weights
+    recorded: Bundle | None = None
+    """Of an archive that is made again: how it was quantised is not searched."""
     loaded: Loaded | None = None
     loaded_kind: ModelKind | None = None
 
@@ -79,7 +81,8 @@ class Export:
         if TRAITS[artifact.kind].model_file:
             loaded = self.model(artifact.kind)
             check_vocabulary(loaded, tokenizer.largest_id)
-            made = model_file(self.plan, artifact, loaded, tokenizer, self.weights)
+            quantised = self.recorded.export.quantised if self.recorded else None
+            made = model_file(self.plan, artifact, loaded, tokenizer, self.weights, recorded=quantised)
             warnings += made.warnings
             self._check_dimension(made)
         blob, more = archive_blob(self.plan, artifact, made, tokenizer, self.snapshot, self.work.folder)
@@ -162,7 +165,7 @@ class Export:
         )
 
 
-def export(work: WorkFolder, wanted: Sequence[str]) -> None:
+def export(work: WorkFolder, wanted: Sequence[str], recorded: str | None = None) -> None:
     """Make the wanted artifacts (all when empty) in the plan's order.
 
     TorchScript comes first always: the names that torch gives to classes depend on what was traced before.
@@ -173,7 +176,8 @@ def export(work: WorkFolder, wanted: Sequence[str]) -> None:
     """
     plan = work.read(ReleasePlan, "plan.json", made_by="plan")
     source = work.read(SourceSnapshot, "source.json", made_by="fetch")
-    run = Export(work=work, plan=plan, source=source, weights=Weights())
+    before = work.read(Bundle, recorded, made_by="rebuild") if recorded else None
+    run = Export(work=work, plan=plan, source=source, weights=Weights(), recorded=before)
     with pinned_code(plan, source, run.snapshot):
         for artifact in sorted(
             plan.artifacts, key=lambda item: (item.kind is ModelKind.SPARSE_TOKENIZER, item.format == "onnx")
@@ -190,8 +194,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="release_tool.models.export")
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--artifact", action="append", default=[])
+    parser.add_argument("--recorded")
     arguments = parser.parse_args(argv)
-    return run_child(lambda: export(WorkFolder(arguments.work), arguments.artifact))
+    return run_child(lambda: export(WorkFolder(arguments.work), arguments.artifact, arguments.recorded))
 
 
 if __name__ == "__main__":

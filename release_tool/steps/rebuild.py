@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from release_tool.core.certificate import Certificate
     from release_tool.documents import WorkFolder
 
+RECORDED = "recorded.json"
+"""The certificate's bundle: which layers of an int8 model stayed in float32 is read there and not searched again."""
+
 HELP = """Make the archive of CERTIFICATE again from its pinned source, and say whether the bytes are the same.
 
 A model of a hub is fetched at the certificate's commit; for a model that was a folder, name the folder with --model.
@@ -96,7 +99,8 @@ def rebuild(context: Context, path: Path, model: Path | None, idf: Path | None) 
             raise IntegrityError(
                 "The source is not the certificate's: its files differ.", hint="Name the folder that was released."
             )
-        (bundle,) = run_trace(inner, artifacts=(certificate.artifact,), again=True)
+        work.write(RECORDED, certificate.bundle)
+        (bundle,) = run_trace(inner, artifacts=(certificate.artifact,), again=True, recorded=RECORDED)
     return _compare(certificate, bundle, work)
 
 

@@ -101,11 +101,13 @@ def run_trace(
     again: bool = False,
     ready: Callable[[str], None] = lambda _: None,
     export: Worker | None = None,
+    recorded: str | None = None,
 ) -> tuple[Bundle, ...]:
     """Make the archives that are missing and return all bundles of the plan's artifacts that were asked for.
 
     An oracle is started beside the export where its answers are missing; the caller waits for it. ``ready`` is told
-    each artifact as soon as its bundle is written. ``export`` is a process that was started ahead.
+    each artifact as soon as its bundle is written. ``export`` is a process that was started ahead. ``recorded`` names a
+    file of the work folder with the bundle of an earlier trace, whose int8 is made again as it was.
 
     Raises:
         UsageError: the plan has no such artifact.
@@ -132,7 +134,8 @@ def run_trace(
         context.console.info(f"{name} is traced already.")
     if state.missing:
         with context.console.step("Trace " + ", ".join(state.missing)):
-            _export(context, work, plan, source, state.missing, oracle=oracle, ready=ready, ahead=export)
+            told = () if recorded is None else (f"--recorded={recorded}",)
+            _export(context, work, plan, source, state.missing, oracle=oracle, ready=ready, ahead=export, more=told)
     return tuple(work.read(Bundle, bundle_name(name), made_by="trace") for name in wanted)
 
 
@@ -165,6 +168,7 @@ def _export(
     oracle: Oracle | None,
     ready: Callable[[str], None],
     ahead: Worker | None,
+    more: tuple[str, ...] = (),
 ) -> None:
     """Run the export process, the oracle beside it, and check the snapshot while they import their libraries."""
     from release_tool.core.bundle import bundle_name
@@ -174,7 +178,7 @@ def _export(
     require_trace_extra()
     for name in missing:
         work.path(bundle_name(name)).unlink(missing_ok=True)
-    arguments = ["--work", str(work.folder), *(f"--artifact={name}" for name in missing)]
+    arguments = ["--work", str(work.folder), *(f"--artifact={name}" for name in missing), *more]
     lean = not plan.request.trust_remote_code  # a model's own code may want what nothing else here does
     if ahead is not None and lean:
         export = ahead
