@@ -56,6 +56,11 @@ def ratio_of(tokens: int, ours: Sequence[Sequence[float]], others: Sequence[Sequ
     return Ratio(tokens=tokens, ratio=median(ratios), low=ratios[place], high=ratios[-1 - place])
 
 
+def undecided(ratios: Sequence[Ratio], budget: float) -> bool:
+    """Tell whether it takes more rounds to say if the budget is kept: no length is over it, and one may be."""
+    return not any(ratio.is_over(budget) for ratio in ratios) and any(ratio.is_open(budget) for ratio in ratios)
+
+
 def rank(rounds: int) -> int:
     """Return how many ratios lie outside the interval at each end.
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from release_tool.core.probes import Probe, Role
 from release_tool.services.node_ring import death_told, deployed, own_versions, request_of
-from release_tool.services.speed_rounds import Timed, run_rounds
+from release_tool.services.speed_rounds import NODE_WARM_UPS, Found, Timed, run_rounds, until_clear
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from release_tool.console import Console
     from release_tool.services.mlcommons import Client
@@ -43,9 +43,15 @@ class Served:
 
 
 def time_on_node(
-    node: Node, prepared: Sequence[Lengths], lengths: Sequence[int], rounds: int, *, console: Console
+    node: Node,
+    prepared: Sequence[Lengths],
+    lengths: Sequence[int],
+    rounds: int,
+    is_open: Callable[[Found], bool],
+    *,
+    console: Console,
 ) -> list[Timed]:
-    """Deploy all archives, ask them in turn, take them away again.
+    """Deploy all archives, ask them in turn, take them away again; see ``until_clear``.
 
     Raises:
         RemoteFailed: the node refuses an archive, or a model refuses an input.
@@ -62,7 +68,11 @@ def time_on_node(
             deploying = deployed(client, one.candidate.archive, one.candidate.config, console, took=loads.append)
             served.append(Served(client, stack.enter_context(deploying), _bodies(one, lengths)))
         bar = stack.enter_context(console.progress("Rounds", rounds))
-        found = run_rounds(served, lengths, rounds, bar.advance)
+
+        def measure(part: int) -> Found:
+            return run_rounds(served, lengths, part, bar.advance, warm_ups=NODE_WARM_UPS)
+
+        found = until_clear(measure, (rounds,), is_open)
     return [
         Timed(
             rounds=by_length,

@@ -29,11 +29,11 @@ from release_tool.services.runtime_ring import (
     python_with_torch,
 )
 from release_tool.services.scratch import scratch_folder
-from release_tool.services.speed_rounds import Candidate, Rounds, Timed, run_rounds
+from release_tool.services.speed_rounds import Candidate, Found, Rounds, Timed, run_rounds, until_clear
 from release_tool.services.stand_in import limits_of, stand_in_named
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from release_tool.console import Console
 
@@ -104,22 +104,25 @@ class Ring:
         python = python_with_torch() if torch_script else self.environment.python
         return Worker(python, prepared.request, isolated=self.environment.pinned and not torch_script)
 
-    def time(self, prepared: Sequence[Lengths], lengths: Sequence[int], rounds: int) -> list[Timed]:
-        """Time all archives in turn; each part of the rounds in fresh processes."""
-        found: list[dict[int, Rounds]] = [{length: [] for length in lengths} for _ in prepared]
+    def time(
+        self, prepared: Sequence[Lengths], lengths: Sequence[int], rounds: int, is_open: Callable[[Found], bool]
+    ) -> list[Timed]:
+        """Time all archives in turn, each part of the rounds in fresh processes; see ``until_clear``."""
         ready: list[list[dict[str, Any]]] = [[] for _ in prepared]
         peaks = [0 for _ in prepared]
         with self.console.progress("Rounds", rounds) as bar:
-            for part in _parts(rounds, STARTS):
+
+            def measure(part: int) -> Found:
                 with ExitStack() as stack:
                     workers = [stack.enter_context(self.start(one)) for one in prepared]
                     for place, worker in enumerate(workers):
                         with stand_in_named(self.environment), _named(prepared[place].candidate):
                             ready[place].append(worker.ready())
-                    for place, by_length in enumerate(run_rounds(workers, lengths, part, bar.advance)):
-                        for length, blocks in by_length.items():
-                            found[place][length] += blocks
-                    peaks = [max(peak, worker.peak()) for peak, worker in zip(peaks, workers, strict=True)]
+                    found = run_rounds(workers, lengths, part, bar.advance)
+                    peaks[:] = [max(peak, worker.peak()) for peak, worker in zip(peaks, workers, strict=True)]
+                return found
+
+            found = until_clear(measure, _parts(rounds, STARTS), is_open)
         return [self._timed(*parts) for parts in zip(prepared, found, ready, peaks, strict=True)]
 
     def _timed(

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
+from release_tool.core.speed import SLOWER
+
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from release_tool.cli import Context
     from release_tool.core.bundle import Bundle
     from release_tool.core.speed import Beside, Measured, Speed
     from release_tool.services.speed_ring import Lengths
-    from release_tool.services.speed_rounds import Candidate, Timed
+    from release_tool.services.speed_rounds import Candidate, Found, Timed
     from release_tool.steps.proving import Release
 
 NODE, RUNTIME = "node", "runtime"
@@ -102,17 +106,42 @@ def run_bench(
     require_trace_extra()
     release, subjects, other = chosen(context, archives, against)
     every = [*subjects, *([other] if other else [])]
-    timed = _timed(context, [one.candidate for one in every], settings, cache_folder(os.environ))
+    planned = {} if release is None else dict(release.plan.budgets or {})
+    allowed = [_budgets(subject, other, planned, settings) for subject in every]
+    doubt = partial(_is_open, [budgets.get(SLOWER) for budgets in allowed] if other is not None else [])
+    timed = _timed(context, [one.candidate for one in every], settings, cache_folder(os.environ), doubt)
     results = []
     for place, subject in enumerate(every):
         base = len(every) - 1 if other is not None else 0
         compared = None if len(every) == 1 or place == base else _beside(every[base], timed[place], timed[base])
         measured = _measured(settings.ring, timed[place], compared if other else None)
-        results.append(_result(context, release, subject, measured, compared, settings, against=subject is other))
+        results.append(_result(context, release, subject, measured, compared, allowed[place], against=subject is other))
     return tuple(results)
 
 
-def _timed(context: Context, candidates: list[Candidate], settings: Settings, cache: Path) -> list[Timed]:
+def _budgets(
+    subject: Subject, other: Subject | None, planned: dict[str, float], settings: Settings
+) -> dict[str, float]:
+    """Return what an archive may cost: the plan's own say, and in its place what a flag says; nothing of the other."""
+    if subject is other:
+        return {}
+    return {**(planned if subject.bundle is not None else {}), **settings.budgets}
+
+
+def _is_open(limits: list[float | None], found: Found) -> bool:
+    """Tell whether the rounds leave it open if an archive is slower than it may be; the last one is the other."""
+    from release_tool.core.speed_ratio import ratio_of, undecided
+
+    return any(
+        undecided([ratio_of(length, blocks, found[-1][length]) for length, blocks in rounds.items()], limit)
+        for limit, rounds in zip(limits, found, strict=False)
+        if limit is not None
+    )
+
+
+def _timed(
+    context: Context, candidates: list[Candidate], settings: Settings, cache: Path, is_open: Callable[[Found], bool]
+) -> list[Timed]:
     from release_tool.core.speed import DEFAULT_LENGTHS
     from release_tool.services.speed_ring import choose_lengths, open_ring
 
@@ -123,16 +152,22 @@ def _timed(context: Context, candidates: list[Candidate], settings: Settings, ca
         words = f"{len(candidates)} archives, {settings.rounds} rounds, {', '.join(map(str, lengths))} tokens"
         with context.console.step(f"Measure {words}"):
             if settings.ring == NODE:
-                return _on_node(context, prepared, lengths, settings.rounds)
-            return ring.time(prepared, lengths, settings.rounds)
+                return _on_node(context, prepared, lengths, settings.rounds, is_open)
+            return ring.time(prepared, lengths, settings.rounds, is_open)
 
 
-def _on_node(context: Context, prepared: list[Lengths], lengths: tuple[int, ...], rounds: int) -> list[Timed]:
+def _on_node(
+    context: Context,
+    prepared: list[Lengths],
+    lengths: tuple[int, ...],
+    rounds: int,
+    is_open: Callable[[Found], bool],
+) -> list[Timed]:
     from release_tool.services.node import running_node
     from release_tool.services.speed_node import time_on_node
 
     with running_node(context.console, env=os.environ) as node:
-        return time_on_node(node, prepared, lengths, rounds, console=context.console)
+        return time_on_node(node, prepared, lengths, rounds, is_open, console=context.console)
 
 
 def _measured(ring: str, timed: Timed, beside: Beside | None) -> Measured:
@@ -174,17 +209,17 @@ def _result(
     subject: Subject,
     measured: Measured,
     compared: Beside | None,
-    settings: Settings,
+    budgets: dict[str, float],
     *,
     against: bool,
 ) -> Result:
-    from release_tool.core.speed import SLOWER, over, over_size, speed_name
+    from release_tool.core.speed import over, over_size, speed_name
 
-    document, budgets = None, {} if against else settings.budgets
+    document = None
     failures = (*over_size(subject.size, budgets), *over(measured, subject.size, budgets))
     if release is not None and subject.bundle is not None and not against:
         speed = _written(context, release, subject, measured, budgets)
-        document, budgets, failures = speed_name(speed.artifact), speed.budgets, speed.failures()
+        document, failures = speed_name(speed.artifact), speed.failures()
         for name in speed.not_judged():
             context.console.warning(f"{speed.artifact}: the budget {name} was not judged; name --against.")
     limit = budgets.get(SLOWER)
@@ -223,7 +258,7 @@ def _written(
         variant=release.plan.artifact(bundle.artifact).variant,
         archive_sha256=bundle.archive.sha256,
         size=bundle.archive.size,
-        budgets={**(release.plan.budgets or {}), **budgets},
+        budgets=budgets,
         measured=tuple(sorted((*kept, measured), key=lambda one: one.ring)),
     )
     release.work.write(speed_name(bundle.artifact), speed)
