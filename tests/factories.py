@@ -22,12 +22,14 @@ from release_tool.core.proof import Comparison, Proof
 from release_tool.core.quality import Budget, Interval, Judged, Measures, Quality
 from release_tool.core.request import ReleaseRequest
 from release_tool.core.source import SourceFile, SourceSnapshot
+from release_tool.core.variants import Variant
 
 COMMIT = "c" * 40
 SHA = "0" * 63
 MODEL_CONFIG = {"model_type": "bert"}
 """The config.json of the model that the plan is about."""
 
+VARIANT = {Format.TORCH_SCRIPT: Variant.EAGER, Format.ONNX: Variant.FUSED}
 ARTIFACT_ID = {Format.TORCH_SCRIPT: "torch_script", Format.ONNX: "onnx"}
 
 
@@ -83,7 +85,7 @@ def make_artifact(kind: ModelKind = ModelKind.DENSE, fmt: Format = Format.TORCH_
         "id": "tokenizer" if kind is ModelKind.SPARSE_TOKENIZER else ARTIFACT_ID[fmt],
         "kind": kind,
         "format": fmt,
-        "variant": "fp32",
+        "variant": VARIANT[fmt] if TRAITS[kind].model_file else Variant.FP32,
         "model_name": "tiny",
         "registered_name": "huggingface/acme/tiny",
         "file_name": name,
@@ -205,7 +207,7 @@ def make_quality(kind: ModelKind = ModelKind.DENSE, **over: Any) -> Quality:
         "uses": {"bundle-torch_script.json": sha("4")},
         "artifact": "torch_script",
         "kind": kind,
-        "variant": "fp32",
+        "variant": "eager",
         "archive_sha256": sha("a"),
         "budget": Budget(loss_points=0.1),
         "sets": (make_judged(),),

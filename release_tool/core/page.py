@@ -58,6 +58,22 @@ class Fact:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class VariantRow:
+    """One archive among the others of its release."""
+
+    artifact: str
+    variant: str
+    name: str
+    """What it is registered as."""
+    size: str
+    parity: str
+    """The worst difference in each ring beside what is allowed: ``runtime 1.2e-07 of 1e-05``."""
+    quality: str
+    """nDCG@10 on each judged set and what is lost."""
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ProofRow:
     """One archive in one ring."""
 
@@ -213,6 +229,7 @@ class Page:
     notices: tuple[Notice, ...]
     identity: tuple[Fact, ...]
     settings: tuple[Fact, ...]
+    variants: tuple[VariantRow, ...]
     rings: tuple[str, ...]
     proofs: tuple[ProofRow, ...]
     shapes: tuple[ShapeRow, ...]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from release_tool.core import page_parts, page_pictures, page_proofs, page_quality, page_speed
+from release_tool.core import page_parts, page_pictures, page_proofs, page_quality, page_speed, page_variants
 from release_tool.core.bars import SizeBar, size_plot
 from release_tool.core.bundle import bundle_name
 from release_tool.core.page import SIGN, CompatRow, Fact, FileRow, Level, Notice, Page, Picture
@@ -66,6 +66,10 @@ def make_page(given: Reviewed) -> Page:
         notices=found,
         identity=page_parts.identity(plan),
         settings=page_parts.settings(plan),
+        variants=tuple(
+            page_variants.variant_row(a, plan, given.bundles[a.id], given.certificates.get(a.id))
+            for a in plan.artifacts
+        ),
         rings=rings,
         proofs=tuple(
             page_proofs.proof_row(certificate, proof)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from release_tool.core.bundle import bundle_name
 from release_tool.core.page import ArtifactCard, Fact, FileRow
+from release_tool.core.page_variants import export_facts
 from release_tool.core.quantity import bytes_text, clip, number_text, plural, size_text
 from release_tool.core.variants import Variant
 
@@ -127,6 +128,7 @@ def card(artifact: PlannedArtifact, bundle: Bundle, config: str) -> ArtifactCard
         ("Made with", ", ".join(f"{name} {version}" for name, version in sorted(export.versions.items()))),
     )
     facts.extend(Fact(label=label, value=clip(value)) for label, value in optional if value)
+    facts.extend(export_facts(export))
     return ArtifactCard(
         id=clip(artifact.id, 60),
         title=clip(artifact.file_name),

@@ -67,9 +67,10 @@ def plan_text(plan: ReleasePlan) -> str:
     lines = [f"{what:<12} {one_line(value)}" for what, value in facts(plan)]
     lines.append("")
     width = max(len(id_) for id_ in (*(a.id for a in plan.artifacts), *(left.id for left in plan.left_out)))
+    widest = max(len(artifact.variant) for artifact in plan.artifacts)
     lines += [
-        f"make  {artifact.id:<{width}}  {megabytes(artifact.expected_bytes):>10}  {artifact.key}"
-        for artifact in plan.artifacts
+        f"make  {one.id:<{width}}  {one.variant:<{widest}}  {megabytes(one.expected_bytes):>10}  {one.key}"
+        for one in plan.artifacts
     ]
     lines += [f"skip  {left.id:<{width}}  {one_line(left.reason)}" for left in plan.left_out]
     return "\n".join(lines)
@@ -79,8 +80,8 @@ def plan_markdown(plan: ReleasePlan) -> str:
     """Return the plan for a step summary; everything is escaped."""
     lines = [f"### Plan of {markdown(plan.artifacts[0].registered_name)} {markdown(plan.request.version)}", ""]
     lines += ["| | |", "|---|---|", *(f"| {what} | {markdown(value)} |" for what, value in facts(plan)), ""]
-    lines += ["| Artifact | Expected size | Key |", "|---|---|---|"]
-    lines += [f"| {a.id} | {megabytes(a.expected_bytes)} | {code(a.key)} |" for a in plan.artifacts]
+    lines += ["| Artifact | Variant | Expected size | Key |", "|---|---|---|---|"]
+    lines += [f"| {a.id} | {a.variant} | {megabytes(a.expected_bytes)} | {code(a.key)} |" for a in plan.artifacts]
     if plan.left_out:
         lines += ["", "| Left out | Why |", "|---|---|"]
         lines += [f"| {left.id} | {markdown(left.reason)} |" for left in plan.left_out]

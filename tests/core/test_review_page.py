@@ -16,6 +16,7 @@ from factories import (
     make_model_facts,
     make_plan,
     make_proof,
+    make_quality,
     make_request,
     make_source,
     sha,
@@ -26,16 +27,25 @@ from markdown_it import MarkdownIt
 from releases import one_changed, write_release
 
 from release_tool.core.beginning import MAX_SUMMARY_BYTES, beginning
-from release_tool.core.bundle import MAX_WARNINGS, FileDigest
+from release_tool.core.bundle import (
+    MAX_WARNINGS,
+    ExportFacts,
+    FileDigest,
+    QuantisationRound,
+    Quantised,
+    QuantisedWeight,
+)
 from release_tool.core.certificate import fold
 from release_tool.core.escape import markdown, one_line
-from release_tool.core.kinds import ModelKind
+from release_tool.core.kinds import Format, ModelKind
 from release_tool.core.page import CompatRow, Level
 from release_tool.core.page_build import Reviewed, make_page
 from release_tool.core.plan import LeftOut, LicenceFacts, RemoteCode
 from release_tool.core.probes import Probe, ProbeSet
+from release_tool.core.quality import Budget
 from release_tool.core.render import render_html, render_markdown
 from release_tool.core.review import blockers, make_review
+from release_tool.core.variants import Variant
 from release_tool.documents import WorkFolder
 from release_tool.errors import UsageError
 from release_tool.packaged import packaged_probes, read_packaged
@@ -427,13 +437,48 @@ SHAPES = (
 )
 
 
+def quantised(plan, rows):
+    """Return bundle and certificate of an int8 archive: one weight of three stayed in float32."""
+    kind, name = ModelKind.SPARSE, "onnx-int8"
+    weights = tuple(
+        QuantisedWeight(name=f"encoder.layer.{n}.output", sensitivity=0.001 * 10**n, kept=n == 2) for n in range(3)
+    )
+    rounds = (
+        QuantisationRound(kept=0, figures={"cosine": 0.91, "kept_per_cent": 97.2}),
+        QuantisationRound(kept=1, figures={"cosine": 0.985, "kept_per_cent": 99.6}),
+    )
+    export = ExportFacts(
+        versions={"onnx": "1.23.0"},
+        attention="eager",
+        fused_operators={"Attention": 1, "BiasGelu": 1, "SkipLayerNormalization": 2},
+        quantised=Quantised(weights=weights, rounds=rounds),
+    )
+    bundle = make_bundle(kind, Format.ONNX, artifact=name, export=export)
+    near = tuple(replace(row, cosine=1 - 2e-5 * row.tokens, max_abs=0.1) for row in rows)
+    proof = make_proof(kind, artifact=name, variant=Variant.INT8, comparisons=near)
+    quality = make_quality(kind, artifact=name, variant="int8", budget=Budget(kept_per_cent=99.0))
+    return bundle, fold(plan, make_source(), bundle, (proof,), {}, quality)
+
+
 def shown(verdict):
     """Return a small release with everything on it, apart from what other parts of the project may change."""
     kind = ModelKind.SPARSE
+    int8 = make_artifact(
+        kind,
+        Format.ONNX,
+        id="onnx-int8",
+        variant=Variant.INT8,
+        registered_name="huggingface/acme/tiny-int8",
+        file_name="acme_tiny-int8-1.0.0-onnx.zip",
+        key="ml-models/huggingface/acme/tiny-int8/1.0.0/onnx/acme_tiny-int8-1.0.0-onnx.zip",
+        config_key="ml-models/huggingface/acme/tiny-int8/1.0.0/onnx/config.json",
+        expected_bytes=60_000,
+    )
     plan = make_plan(
         kind,
-        artifacts=(make_artifact(kind),),
-        left_out=(LeftOut(id="onnx", reason="the model has a Dense module"),),
+        request=make_request(kinds=(kind,), variants=(Variant.INT8,)),
+        artifacts=(make_artifact(kind), int8),
+        left_out=(LeftOut(id="onnx", reason="not asked for (--variant)"),),
         warnings=("The card names no language.",),
     )
     files = tuple(
@@ -451,12 +496,13 @@ def shown(verdict):
     )
     bundle = make_bundle(kind)
     certificate = fold(plan, make_source(), bundle, proofs, {})
+    bundle_int8, certificate_int8 = quantised(plan, rows)
     probes = ProbeSet(
         texts=tuple(Probe(id=row.probe, shape=row.shape, text="") for row in rows),
         pairs=(),
         sha256=proofs[0].probes_sha256,
     )
-    reasons = blockers(plan, {"torch_script": certificate}, probes)
+    reasons = blockers(plan, {"torch_script": certificate, int8.id: certificate_int8}, probes)
     known = {"artifact": "torch_script", "target": True, "reasons": ()}
     compat = (
         CompatRow(**known, versions="3.0 - 3.9", level=Level.OK, sign="✓", verdict="deploys", basis="measured"),
@@ -465,9 +511,9 @@ def shown(verdict):
     return Reviewed(
         plan=plan,
         source=make_source(),
-        bundles={"torch_script": bundle},
-        certificates={"torch_script": certificate},
-        configs={"torch_script": '{\n  "name": "huggingface/acme/tiny"\n}'},
+        bundles={"torch_script": bundle, int8.id: bundle_int8},
+        certificates={"torch_script": certificate, int8.id: certificate_int8},
+        configs=dict.fromkeys(("torch_script", int8.id), '{\n  "name": "huggingface/acme/tiny"\n}'),
         review=make_review(plan, files, reasons, ()),
         compat=compat,
         shipped_probes=probes.sha256,
