@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from release_tool.core.kinds import Activation, Format, Framework, ModelKind, PoolingMode
+from release_tool.core.variants import FROZEN
 from release_tool.errors import ExportError
 from release_tool.models import torchscript
 from release_tool.models.attention import traceable_attention
@@ -82,6 +83,8 @@ def _torchscript(
     with traceable_attention():
         traced = torchscript.trace(graph, example)
     job.weights.rest()
+    if job.artifact.variant in FROZEN:
+        traced = torchscript.freeze(traced)
     return ModelFile(
         blob=torchscript.layout(traced, job.weights),
         inputs=inputs,

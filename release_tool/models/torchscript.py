@@ -97,6 +97,21 @@ def _refuse_tensor_constants(traced: Any) -> None:
                     )
 
 
+def freeze(traced: torch.jit.ScriptModule) -> torch.jit.ScriptModule:
+    """Return a traced module whose weights are constants of its code, which only a CPU can run.
+
+    Constants are no parameters: ``layout`` holds them in memory, as torch writes them.
+
+    Raises:
+        ExportError: a weight is NaN or infinite.
+    """
+    for _, tensor in (*traced.named_parameters(), *traced.named_buffers()):
+        _refuse_infinite(tensor, tensor)
+    with torch.no_grad(), deprecated_writers():
+        frozen: torch.jit.ScriptModule = torch.jit.freeze(traced)
+    return frozen
+
+
 def layout(traced: torch.jit.ScriptModule, weights: Weights) -> Blob:
     """Return the canonical bytes of a traced module's file."""
     skeleton, tensors = _skeleton(traced)
