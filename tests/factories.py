@@ -22,6 +22,8 @@ from release_tool.core.proof import Comparison, Proof
 from release_tool.core.quality import Budget, Interval, Judged, Measures, Quality
 from release_tool.core.request import ReleaseRequest
 from release_tool.core.source import SourceFile, SourceSnapshot
+from release_tool.core.speed import Beside, Measured, Speed, Times
+from release_tool.core.speed_ratio import Ratio
 from release_tool.core.variants import Variant
 
 COMMIT = "c" * 40
@@ -215,6 +217,42 @@ def make_quality(kind: ModelKind = ModelKind.DENSE, **over: Any) -> Quality:
         "versions": {"ir-measures": "0.4.3"},
     }
     return Quality(**{**facts, **over})
+
+
+def make_speed(**over: Any) -> Speed:
+    """Return a document of one run, a tenth slower than another archive of the same size."""
+    beside = Beside(
+        file_name="other.zip",
+        sha256=sha("b"),
+        size=1_000_000,
+        times=(Times(tokens=64, p50_ms=10.0, p95_ms=12.0, answers=60),),
+        ratios=(Ratio(tokens=64, ratio=1.1, low=1.05, high=1.15),),
+    )
+    measured = Measured(
+        ring="runtime",
+        times=(Times(tokens=64, p50_ms=11.0, p95_ms=13.0, answers=60),),
+        load_seconds=0.25,
+        loaded_bytes=200_000_000,
+        peak_bytes=210_000_000,
+        rounds=30,
+        starts=3,
+        versions={"onnxruntime": "1.16.3"},
+        pinned=True,
+        note=None,
+        machine="a processor, 2 cores",
+        beside=beside,
+    )
+    facts: dict[str, Any] = {
+        "uses": {"bundle-torch_script.json": sha("4")},
+        "artifact": "torch_script",
+        "kind": ModelKind.DENSE,
+        "variant": "eager",
+        "archive_sha256": sha("a"),
+        "size": 1_000_000,
+        "budgets": {},
+        "measured": (measured,),
+    }
+    return Speed(**{**facts, **over})
 
 
 def with_comparisons(proof: Proof, *comparisons: Comparison) -> Proof:
