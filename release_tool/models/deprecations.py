@@ -18,6 +18,7 @@ MESSAGES = (
     "`torch.jit.trace` is deprecated. Please switch to `torch.compile` or `torch.export`.",
     "`torch.jit.trace_method` is deprecated. Please switch to `torch.compile` or `torch.export`.",
     "`torch.jit.script` is deprecated. Please switch to `torch.compile` or `torch.export`.",
+    "`torch.jit.freeze` is deprecated. Please use `torch.compile` instead.",
     "`torch.jit.save` is deprecated. Please switch to `torch.export`.",
     "`torch.jit.load` is deprecated. Please switch to `torch.export`.",
     (
