@@ -9,7 +9,16 @@ import zipfile
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from factories import MODEL_CONFIG, make_bundle, make_comparison, make_plan, make_proof, make_quality, make_source
+from factories import (
+    MODEL_CONFIG,
+    make_bundle,
+    make_comparison,
+    make_plan,
+    make_proof,
+    make_quality,
+    make_source,
+    make_speed,
+)
 
 from release_tool.core.bundle import Bundle, FileDigest, bundle_name
 from release_tool.core.certificate import Certificate, certificate_name, fold
@@ -18,6 +27,7 @@ from release_tool.core.digest import sha256_bytes
 from release_tool.core.kinds import ModelKind
 from release_tool.core.proof import Proof, proof_name
 from release_tool.core.quality import QUALITY_KINDS, quality_name
+from release_tool.core.speed import speed_name
 from release_tool.documents import WorkFolder, write_atomic
 from release_tool.packaged import packaged_probes
 
@@ -76,6 +86,7 @@ def write_release(
     change_source: Any = lambda source: source,
     change_config: Any = lambda data: data,
     change_quality: Any = lambda quality: quality,
+    change_speed: Any = lambda _: None,
     archive_of: Any = None,
     model_config: dict[str, Any] | None = None,
 ) -> Release:
@@ -92,6 +103,7 @@ def write_release(
         change_source: source → source, before it is written.
         change_config: bytes of config.json → bytes, before it is written.
         change_quality: quality → quality, before it is written; null leaves it out.
+        change_speed: speed → speed, before it is written; as it is, nobody measured it.
         archive_of: artifact id → bytes of its archive; null for a small one that is always the same.
         model_config: the config.json of the planned model; null for that of the factory's plan.
     """
@@ -114,7 +126,14 @@ def write_release(
         release.bundles[artifact.id] = bundle
         if certified:
             release.certificates[artifact.id] = _certify(
-                work, release, artifact.id, kind=kind, rings=rings, change=change_proof, change_quality=change_quality
+                work,
+                release,
+                artifact.id,
+                kind=kind,
+                rings=rings,
+                change=change_proof,
+                change_quality=change_quality,
+                change_speed=change_speed,
             )
     return release
 
@@ -144,6 +163,7 @@ def _certify(
     rings: tuple[str, ...],
     change: Any,
     change_quality: Any,
+    change_speed: Any,
 ) -> Certificate:
     answers = f"answers-{kind}.safetensors"
     proofs: list[Proof] = []
@@ -166,12 +186,18 @@ def _certify(
     bundle, quality = release.bundles[artifact], None
     if bundle.kind in QUALITY_KINDS:
         uses = work.uses("plan.json", "source.json", bundle_name(artifact))
-        made = make_quality(kind, artifact=artifact, archive_sha256=bundle.archive.sha256, uses=uses)
+        variant = release.plan.artifact(artifact).variant
+        made = make_quality(kind, artifact=artifact, variant=variant, archive_sha256=bundle.archive.sha256, uses=uses)
         quality = change_quality(made)
     if quality is not None:
         work.write(quality_name(artifact), quality)
         names.append(quality_name(artifact))
-    certificate = fold(release.plan, release.source, bundle, tuple(proofs), work.uses(*names), quality)
+    uses = work.uses("plan.json", "source.json", bundle_name(artifact))
+    speed = change_speed(make_speed(artifact=artifact, archive_sha256=bundle.archive.sha256, kind=kind, uses=uses))
+    if speed is not None:
+        work.write(speed_name(artifact), speed)
+        names.append(speed_name(artifact))
+    certificate = fold(release.plan, release.source, bundle, tuple(proofs), work.uses(*names), quality, speed=speed)
     work.write(certificate_name(artifact), certificate)
     return certificate
 

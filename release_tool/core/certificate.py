@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from release_tool.core.bundle import Bundle
+from release_tool.core.escape import one_line
 from release_tool.core.plan import ReleasePlan
 from release_tool.core.proof import RUNTIME, Proof
 from release_tool.core.quality import Quality
@@ -65,6 +66,8 @@ class Certificate:
             found.append(f"it is about another archive ({quality.artifact}, {quality.archive_sha256[:12]})")
         if quality.kind is not self.bundle.kind:
             found.append(f"it is about a {quality.kind.value} model, the bundle about {self.bundle.kind.value}")
+        if quality.variant != self._variant():
+            found.append(f"it is about {one_line(quality.variant)[:40]}, the plan about another variant")
         return (*found, *quality.failures())
 
     def speed_failures(self) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from release_tool.core.certificate import certificate_name
 from release_tool.core.digest import sha256_bytes
 from release_tool.core.proof import RUNTIME
 from release_tool.core.quantity import plural
+from release_tool.core.variants import Variant
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -135,6 +136,9 @@ def blockers(plan: ReleasePlan, certificates: Mapping[str, Certificate], shipped
             reasons.append(f"{artifact.id}: there is no certificate: it was never validated")
             continue
         reasons.extend(f"{artifact.id}: {reason}" for reason in _certificate_blockers(certificate, shipped))
+        if artifact.variant is Variant.INT8 and certificate.quality is None:
+            # Near its source is all that its proofs say: whether it still searches as well is what decides.
+            reasons.append(f"{artifact.id}: an int8 archive is released with its retrieval quality, and it has none")
     return tuple(reasons)
 
 

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 HELP = """Plan, fetch, trace, validate and review in one go.
 
-With MODEL (a hub id or a folder) it plans first; without, it goes on from the plan in the work folder. Nothing is
-published.
+With MODEL (a hub id or a folder) it plans first; without, it goes on from the plan in the work folder. How well an
+int8 archive searches is measured, too, as by quality. Nothing is published.
 
 \b
 Examples:
@@ -119,6 +119,7 @@ def run_release(context: Context, inputs: dict[str, Raw], *, rings: tuple[str, .
     from release_tool.steps.fetch import run_fetch
     from release_tool.steps.plan import plan_release
     from release_tool.steps.proving import written
+    from release_tool.steps.quality import run_quality
     from release_tool.steps.review import run_review
     from release_tool.steps.trace import ahead, run_trace
     from release_tool.steps.validate import run_validate
@@ -142,6 +143,9 @@ def run_release(context: Context, inputs: dict[str, Raw], *, rings: tuple[str, .
             )
         with done.timed("validate"):
             verdicts = run_validate(context, rings=rings, running=running)
+    if int8 := int8_artifacts(context):
+        with done.timed("quality"):
+            run_quality(context, artifacts=int8)
     context.console.info(table(verdicts))
     context.console.summary(markdown(verdicts))
     red = failing(verdicts)
@@ -156,3 +160,13 @@ def run_release(context: Context, inputs: dict[str, Raw], *, rings: tuple[str, .
     if red is not None:
         raise red
     return done
+
+
+def int8_artifacts(context: Context) -> tuple[str, ...]:
+    """Return the archives of the plan that are released only with their retrieval quality."""
+    from release_tool.core.plan import ReleasePlan
+    from release_tool.core.variants import Variant
+    from release_tool.documents import WorkFolder
+
+    plan = WorkFolder(context.work).read(ReleasePlan, "plan.json", made_by="plan")
+    return tuple(artifact.id for artifact in plan.artifacts if artifact.variant is Variant.INT8)

@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 
 import pytest
-from factories import make_artifact, make_bundle, make_comparison, make_plan, make_proof, make_source
+from factories import make_artifact, make_bundle, make_comparison, make_plan, make_proof, make_quality, make_source
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,7 +15,9 @@ from release_tool.core.diagnosis import diagnose
 from release_tool.core.kinds import Format, ModelKind
 from release_tool.core.plan import Tolerances
 from release_tool.core.proof import RINGS
+from release_tool.core.review import blockers
 from release_tool.core.variants import Variant
+from release_tool.packaged import packaged_probes
 
 KINDS = (ModelKind.DENSE, ModelKind.SPARSE, ModelKind.CROSS_ENCODER)
 ASKED = Tolerances(int8_cosine=0.97, int8_norm=0.05, int8_logit=0.1)
@@ -125,11 +127,11 @@ def test_the_diagnosis_of_other_lengths_comes_first():
     assert found.fault != "quantisation"
 
 
-def certified(variant, planned):
+def certified(variant, planned, quality=None):
     artifact = make_artifact(fmt=Format.ONNX, variant=planned)
     bundle = make_bundle(fmt=Format.ONNX)
     proof = int8(ModelKind.DENSE, measured(ModelKind.DENSE, 0.01), artifact=artifact.id, variant=variant)
-    return fold(make_plan(artifacts=(artifact,), tolerances=ASKED), make_source(), bundle, (proof,), {})
+    return fold(make_plan(artifacts=(artifact,), tolerances=ASKED), make_source(), bundle, (proof,), {}, quality)
 
 
 def test_a_proof_can_not_make_itself_an_int8_one():
@@ -137,3 +139,17 @@ def test_a_proof_can_not_make_itself_an_int8_one():
     lying = certified(Variant.INT8, Variant.FUSED)
     assert not lying.green
     assert "another variant" in lying.failures()["runtime"][0]
+
+
+def test_an_int8_archive_is_not_released_without_its_retrieval_quality():
+    def reasons(certificate):
+        found = blockers(certificate.plan, {"onnx": certificate}, packaged_probes())
+        return [reason for reason in found if "quality" in reason]
+
+    measured_as = {name: make_quality(artifact="onnx", variant=name) for name in ("int8", "fused")}
+    (missing,) = reasons(certified(Variant.INT8, Variant.INT8))
+    assert "has none" in missing
+    assert reasons(certified(Variant.INT8, Variant.INT8, measured_as["int8"])) == []
+    assert reasons(certified(Variant.FUSED, Variant.FUSED)) == [], "of float32 the proofs say enough"
+    (other,) = reasons(certified(Variant.FUSED, Variant.FUSED, measured_as["int8"]))
+    assert "another variant" in other, "int8 has the milder budget"

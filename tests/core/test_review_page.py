@@ -47,7 +47,7 @@ from release_tool.core.render import render_html, render_markdown
 from release_tool.core.review import blockers, make_review
 from release_tool.core.variants import Variant
 from release_tool.documents import WorkFolder
-from release_tool.errors import UsageError
+from release_tool.errors import IntegrityError, UsageError
 from release_tool.packaged import packaged_probes, read_packaged
 from release_tool.steps.review_reading import read_release
 
@@ -171,7 +171,13 @@ def reviewed(tmp_path_factory):
     def warn(bundle):
         return replace(bundle, warnings=("float16 weights were loaded as float32",))
 
-    write_release(folder, plan=plan, rings=("runtime", "node"), change_proof=change, change_bundle=warn)
+    def slow(speed):
+        noted = tuple(replace(one, note="a note") for one in speed.measured)
+        return replace(speed, budgets={"slower": 1.01}, measured=noted)
+
+    write_release(
+        folder, plan=plan, rings=("runtime", "node"), change_proof=change, change_bundle=warn, change_speed=slow
+    )
     row = CompatRow(
         artifact="onnx", versions="2.4 to 2.8", level=Level.STOP, sign="✕", verdict="refused", basis="derived",
         reasons=("the opset is newer",), target=True,
@@ -699,3 +705,36 @@ def test_a_servers_words_in_the_cause_are_text_and_nothing_else(tmp_path):
     line = next(line for line in written.splitlines() if "Most likely:" in line)
     assert "**bold**" not in line
     assert "](" not in line.replace("\\]", "")
+
+
+# --- speed ------------------------------------------------------------------------------------------------------------
+
+
+def test_the_page_shows_speed_its_budget_and_what_it_was_measured_beside(tmp_path):
+    write_release(tmp_path, change_speed=lambda speed: replace(speed, budgets={"slower": 1.2}))
+    given = read_release(WorkFolder(tmp_path))
+    page = make_page(given)
+    assert given.review.reasons == ()
+    assert [(row.artifact, row.verdict) for row in page.speed] == [
+        ("torch_script", "within budget"), ("onnx", "within budget")
+    ]  # fmt: skip
+    for text in (render_html(page, HTML), render_markdown(page, MARKDOWN)):
+        assert "64 tokens: 11.0 / 13.0 ms" in text
+        assert "64 tokens: x1.10 (1.05 to 1.15)" in text
+
+
+def test_an_archive_over_its_budget_of_speed_can_not_be_approved(tmp_path):
+    write_release(tmp_path, change_speed=lambda speed: replace(speed, budgets={"slower": 1.01}))
+    given = read_release(WorkFolder(tmp_path))
+    assert given.review.digest is None
+    assert "onnx: speed and size: runtime: 64 tokens take 1.100" in " ".join(given.review.reasons)
+    assert all(row.level is Level.STOP for row in make_page(given).speed)
+
+
+def test_a_certificate_that_was_made_before_bench_is_told(tmp_path):
+    write_release(tmp_path, change_speed=lambda speed: speed)
+    work = WorkFolder(tmp_path)
+    read_release(work)
+    write_release(tmp_path)
+    with pytest.raises(IntegrityError, match=r"speed-torch_script\.json"):
+        read_release(work)
