@@ -171,12 +171,12 @@ def reviewed(tmp_path_factory):
     def warn(bundle):
         return replace(bundle, warnings=("float16 weights were loaded as float32",))
 
-    def slow(speed):
+    def timed(speed):
         noted = tuple(replace(one, note="a note") for one in speed.measured)
-        return replace(speed, budgets={"slower": 1.01}, measured=noted)
+        return replace(speed, budgets={"bytes": 1e9}, measured=noted)
 
     write_release(
-        folder, plan=plan, rings=("runtime", "node"), change_proof=change, change_bundle=warn, change_speed=slow
+        folder, plan=plan, rings=("runtime", "node"), change_proof=change, change_bundle=warn, change_speed=timed
     )
     row = CompatRow(
         artifact="onnx", versions="2.4 to 2.8", level=Level.STOP, sign="✕", verdict="refused", basis="derived",
@@ -718,7 +718,7 @@ def test_the_page_shows_speed_its_budget_and_what_it_was_measured_beside(tmp_pat
     assert [(row.artifact, row.verdict) for row in page.speed] == [
         ("torch_script", "within budget"), ("onnx", "within budget")
     ]  # fmt: skip
-    for text in (render_html(page, HTML), render_markdown(page, MARKDOWN)):
+    for text in (render_html(HTML, page), render_markdown(MARKDOWN, page)):
         assert "64 tokens: 11.0 / 13.0 ms" in text
         assert "64 tokens: x1.10 (1.05 to 1.15)" in text
 
