@@ -193,7 +193,7 @@ def _attention(work: _Rewriting, node: Any, layer: Layer) -> None:
 def _table(work: _Rewriting, node: Any, layer: Layer) -> None:
     bits, factors = work.quantised_weight(layer)
     out = node.output[0]
-    work.add("Gather", [bits, node.input[1]], [f"{out}_int8"], axis=0)
-    work.add("Cast", [f"{out}_int8"], [f"{out}_float"], to=1)
+    work.add("Gather", [bits, node.input[1]], [f"{out}_row"], axis=0)
+    work.add("Cast", [f"{out}_row"], [f"{out}_float"], to=1)
     work.add("Gather", [factors, node.input[1]], [f"{out}_factor"], axis=0)
     work.add("Mul", [f"{out}_float", f"{out}_factor"], [out])
