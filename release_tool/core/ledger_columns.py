@@ -43,10 +43,12 @@ LINEAGE = "Lineage"
 TUNING_RUN = "Fine-tuning Run ID"
 QUALITY = "Retrieval Quality"
 """Set → nDCG@10 of the archive and of its source, and the queries that it was measured with."""
+VARIANT = "Variant"
+"""How the model file was made, such as ``fused`` or ``int8``."""
 
 OURS = (
     RUN_URL, KIND, DESCRIPTION, REVISION, LICENCE, ARTIFACT, ARCHIVE, SIZE, APPROVED, KEY, CERTIFICATE, RECEIPT,
-    REPLACES, BUILD_RESULT, BUILD_NUMBER, BUILD_URL, LINEAGE, TUNING_RUN, QUALITY,
+    REPLACES, BUILD_RESULT, BUILD_NUMBER, BUILD_URL, LINEAGE, TUNING_RUN, QUALITY, VARIANT,
 )  # fmt: skip
 YANKED = "Yanked"
 """Stands in a row only while its version is yanked."""

@@ -95,6 +95,7 @@ def _row(release: Published, artifact: PlannedArtifact, certificate: Certificate
         column.LINEAGE: certificate.lineage,
         column.TUNING_RUN: plan.request.tune_run_id,
         column.QUALITY: quality_cell(certificate.quality),
+        column.VARIANT: artifact.variant.value,
     }
 
 
