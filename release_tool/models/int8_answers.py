@@ -7,7 +7,7 @@ needs the same graph's answers before and after, on the same texts.
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +15,7 @@ import torch
 
 from release_tool.core.kinds import ModelKind, PoolingMode
 from release_tool.core.probes import Probe, Role
-from release_tool.models.onnx_writer import layout
+from release_tool.models.onnx_writer import canonical, onnx_type
 from release_tool.models.pooling import normalise, pool
 
 if TYPE_CHECKING:
@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from release_tool.core.plan import ReleasePlan
     from release_tool.models.onnx_weights import Graph
     from release_tool.models.tokenizer_json import ArchiveTokenizer
-    from release_tool.models.torchscript import Weights
 
+LEAST_SHARED = 1024
+"""Numbers; smaller ones go along with the graph."""
 AT_ONCE = 2
 """Texts; a session answers each on one thread, as the server does."""
 
@@ -37,21 +38,41 @@ class Reader:
     plan: ReleasePlan
     kind: ModelKind
     tokenizer: ArchiveTokenizer
-    weights: Weights
+    shared: dict[str, Any] = field(default_factory=dict)
+    """Initialiser → its numbers in float32, as onnxruntime takes them: the same in every graph of a search."""
 
     def answers(self, graph: Graph, probes: Sequence[Probe]) -> np.ndarray:
         """Return float32 [probes, width]: embeddings, weights of the vocabulary, or logits (width 1)."""
+        session = self._session(graph)
+        with ThreadPoolExecutor(AT_ONCE) as pool_of_threads:
+            rows = list(pool_of_threads.map(lambda probe: self._answer(session, probe), probes))
+        return np.stack(rows)
+
+    def _session(self, graph: Graph) -> Any:
+        """Load a graph whose weights stay where they are: dozens are loaded, one after the other."""
+        import onnx
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 3
-        content = b"".join(layout(graph, self.weights).chunks())
-        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-        del content
-        with ThreadPoolExecutor(AT_ONCE) as pool_of_threads:
-            rows = list(pool_of_threads.map(lambda probe: self._answer(session, probe), probes))
-        return np.stack(rows)
+        model = onnx.ModelProto()
+        model.CopyFrom(graph.model)
+        canonical(model)
+        values = []
+        for name, weight in graph.weights.items():
+            if weight.made or weight.parts[0].numel() < LEAST_SHARED:
+                model.graph.initializer.append(onnx.numpy_helper.from_array(weight.tensor().numpy(), name))
+                continue
+            if name not in self.shared:
+                self.shared[name] = onnxruntime.OrtValue.ortvalue_from_numpy(weight.tensor().numpy())
+            proto = model.graph.initializer.add(name=name, data_type=onnx_type(weight.dtype), dims=weight.shape)
+            proto.data_location = onnx.TensorProto.EXTERNAL
+            proto.external_data.add(key="location", value="memory")
+            values.append(name)
+        options.add_external_initializers(values, [self.shared[name] for name in values])
+        content = model.SerializeToString()
+        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
     def tokens(self, probe: Probe) -> int:
         """Return the length of the input."""

@@ -57,5 +57,5 @@ def _quantised(job: Job, graph: Graph) -> tuple[Graph, Quantised]:
 
     if job.recorded is not None:
         return again(graph, job.recorded)
-    reader = Reader(plan=job.plan, kind=job.artifact.kind, tokenizer=job.tokenizer, weights=job.weights)
+    reader = Reader(plan=job.plan, kind=job.artifact.kind, tokenizer=job.tokenizer)
     return Search(graph, reader).run()

@@ -88,7 +88,7 @@ def layout(graph: Graph, weights: Weights) -> Blob:
     Raises:
         ExportError: a weight is NaN or infinite, or the file would pass 2 GiB.
     """
-    _strip(graph.model)
+    canonical(graph.model)
     blob = _model_blob(graph.model, [_initializer(name, weight, weights) for name, weight in graph.weights.items()])
     if blob.size > MAX_ONNX_BYTES:
         raise ExportError(
@@ -97,7 +97,12 @@ def layout(graph: Graph, weights: Weights) -> Blob:
     return blob
 
 
-def _strip(model: Any) -> None:
+def canonical(model: Any) -> None:
+    """Name what a server looks at, and take out all that says how the graph was made.
+
+    Raises:
+        ExportError: it uses operators that no server has.
+    """
     model.ir_version = IR_VERSION
     model.producer_name = "release-tool"
     model.producer_version = ""
