@@ -14,10 +14,12 @@ from tiny_models import make
 from work_folders import make_work
 
 from release_tool.console import Console
+from release_tool.core import proof_int8
 from release_tool.core.bundle import Bundle, bundle_name
-from release_tool.core.kinds import ModelKind
+from release_tool.core.kinds import Format, ModelKind
 from release_tool.core.plan import ReleasePlan
 from release_tool.core.proof import NODE, judge
+from release_tool.core.variants import Variant
 from release_tool.documents import WorkFolder, file_sha256
 from release_tool.errors import RemoteFailed, ServiceUnable
 from release_tool.packaged import packaged_probes
@@ -66,8 +68,8 @@ def released(tmp_path_factory):
         model = make(folder / "model", family, kind, **options)
         return released_from(model, folder / "work", kind)
 
-    def released_from(model: Path, work: Path, kind: str) -> Released:
-        plan = make_work(model, work, kinds=(ModelKind("sparse" if kind == "sparse-st" else kind),))
+    def released_from(model: Path, work: Path, kind: str, **request: object) -> Released:
+        plan = make_work(model, work, kinds=(ModelKind("sparse" if kind == "sparse-st" else kind),), **request)
         folder = WorkFolder(work)
         export(folder, [])
         return Released(work=folder, plan=plan, kind=plan.artifacts[0].kind)
@@ -96,6 +98,8 @@ def compared(node, made: Released, artifact: str) -> tuple[list, node_ring.NodeA
     found = compare(rows, reference, measured, Rules(tolerances=tolerances, prune_ratio=made.plan.prune_ratio))
     asked = [item for item in found if item.probe not in got.not_asked]
     assert len(asked) >= 60
+    if made.plan.artifact(artifact).variant is Variant.INT8:
+        return [why for item in asked if (why := proof_int8.reasons(item, made.kind, tolerances, None))], got
     return [reasons for item in asked if (reasons := judge(item, made.kind, NODE, tolerances))], got
 
 
@@ -123,6 +127,19 @@ def test_the_node_answers_as_the_source_does(node, released, family: str, kind: 
         failures, got = compared(node, made, artifact)
         assert failures == [], artifact
         assert not got.errors
+
+
+@pytest.mark.parametrize(("family", "kind"), [("bert", "dense"), ("mpnet", "dense"), ("distilbert", "sparse")])
+def test_the_node_answers_in_eight_bits_as_near_to_the_source_as_the_plan_asks(
+    node, released, tmp_path: Path, family: str, kind: str
+) -> None:
+    """With the fused attention of eight bits, and where there is none, with products alone."""
+    model = make(tmp_path / "model", family, kind)
+    made = released.released_from(model, tmp_path / "work", kind, formats=(Format.ONNX,), variants=(Variant.INT8,))
+    assert [artifact.id for artifact in made.plan.artifacts] == ["onnx-int8"]
+    failures, got = compared(node, made, "onnx-int8")
+    assert failures == []
+    assert not got.errors
 
 
 def test_the_versions_of_what_answered_are_told(node) -> None:
