@@ -194,7 +194,7 @@ def test_a_config_that_the_plan_does_not_make_is_refused_with_every_digest_right
 
 
 def test_a_certificate_of_another_bundle_is_refused(work, capsys):
-    other = (work / "certificate-onnx.json").read_text().replace('"fp32"', '"int8"')
+    other = (work / "certificate-onnx.json").read_text().replace('"fused"', '"fp32"')
     (work / "certificate-onnx.json").write_text(other)
     assert review(work) == 7
     assert "another plan, source or bundle" in capsys.readouterr().err
