@@ -16,6 +16,8 @@ from release_tool.core.source import SourceSnapshot
 from release_tool.documents import WorkFolder, file_sha256
 from release_tool.lock import hold
 
+VARIANTS = ("--variant", "fused", "--variant", "int8")
+
 
 @pytest.fixture(scope="module")
 def released(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
@@ -23,7 +25,7 @@ def released(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     folder = tmp_path_factory.mktemp("released")
     model = make(folder / "tiny", "bert", "dense")
     work = WorkFolder(folder / "work")
-    assert run(["--work", str(work.folder), "trace", str(model), "--version", "1.0.0", "--no-answers"]) == 0
+    assert run(["--work", str(work.folder), "trace", str(model), "--version", "1.0.0", "--no-answers", *VARIANTS]) == 0
     plan = work.read(ReleasePlan, "plan.json", made_by="plan")
     source = work.read(SourceSnapshot, "source.json", made_by="fetch")
     for artifact in plan.artifacts:
@@ -32,7 +34,7 @@ def released(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return model, work.folder
 
 
-@pytest.mark.parametrize("artifact", ["torch_script", "onnx"])
+@pytest.mark.parametrize("artifact", ["torch_script", "onnx", "onnx-int8"])
 def test_the_same_bytes_come_out_somewhere_else(
     released: tuple[Path, Path], tmp_path: Path, artifact: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
