@@ -99,10 +99,10 @@ def _ndcg(row: dict[str, Any]) -> str:
 def _remarks(found: dict[str, Any]) -> list[str]:
     rows = found["archives"]
     first = next(iter(rows.values()))["bench"]["measured"]
-    lines = [
-        f"{first['machine']}, OpenSearch {first['versions']['opensearch']}, {found['rounds']} rounds; "
-        f"beside: {found['against']}. `trace` of TorchScript, fused and int8 took {found['seconds']['variants']:.0f} s."
-    ]
+    about = f"{first['machine']}, OpenSearch {first['versions']['opensearch']}, {found['rounds']} rounds; "
+    about += f"beside: {found['against']}. "
+    about += f"`trace` of TorchScript, fused and int8 took {found['seconds']['variants']:.0f} s."
+    lines = [about]
     kept = _kept_in_fp32(rows.get(INT8, {}))
     lines += [f"Int8 keeps in fp32: {kept}."] if kept else []
     if found["against"].startswith("peer"):
