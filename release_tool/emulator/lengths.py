@@ -59,6 +59,8 @@ WORDS = [
 ]
 FILLERS = ("a", "in", "on", "of", "it", ".", ",", "I", "1")
 """Most vocabularies hold these whole: one of them adds one token where a word would add two."""
+MARKS = (".", ",", "s")
+"""The same without a space before it, which tokenizers of bytes may count."""
 ROLE = "passage"
 QUESTION_SHARE = 4
 """Of a pair, one token in four at most is the question."""
@@ -66,46 +68,53 @@ MAX_QUESTION_WORDS = 12
 
 
 class Lengths:
-    """Makes the texts of one archive."""
+    """Makes the texts of one archive; its tokenizer no longer truncates then, so that no text is longer than told."""
 
     def __init__(self, tokenizer: Tokenizer, config: ServedConfig) -> None:
+        self.limit = tokenizer.max_length
+        """Tokens at which the server cuts an input."""
+        tokenizer.tokenizer.no_truncation()
         self.tokenizer = tokenizer
         self.config = config
         self.pair = config.kind in PAIRS
-        self.least = self._count(self._compose([], 1))
+        self.least = self._count([], 1)
         """Tokens of an input that says nothing: special tokens, a prefix, and of pairs a question of one word."""
-        self.limit = tokenizer.max_length
-        """Tokens at which the server cuts an input."""
 
-    def _compose(self, words: list[str], wanted: int) -> tuple[str, str | None]:
-        if not self.pair:
-            return " ".join(words), None
-        question = WORDS[: max(1, min(MAX_QUESTION_WORDS, wanted // QUESTION_SHARE))]
-        return " ".join(question), " ".join(words)
+    def _compose(self, words: list[str], question: int) -> tuple[str, str | None]:
+        text = " ".join(words)
+        return (" ".join(WORDS[:question]), text) if self.pair else (text, None)
 
-    def _count(self, texts: tuple[str, str | None]) -> int:
-        return len(self.tokenizer.encode(self.config.prefix(ROLE) + texts[0], texts[1]))
+    def _count(self, words: list[str], question: int) -> int:
+        first, second = self._compose(words, question)
+        return len(self.tokenizer.encode(self.config.prefix(ROLE) + first, second))
 
     def texts(self, wanted: int) -> tuple[str, str | None] | None:
         """Return a text or pair of so many tokens, special ones included; null where the tokenizer can make none."""
+        longest = max(1, min(MAX_QUESTION_WORDS, wanted // QUESTION_SHARE)) if self.pair else 1
+        for question in range(longest, 0, -1):
+            words = self._words(wanted, question)
+            if words:
+                return self._compose(words, question)
+        return None
 
-        def count(words: list[str]) -> int:
-            return self._count(self._compose(words, wanted))
-
+    def _words(self, wanted: int, question: int) -> list[str]:
+        """Return the words that make up the wanted length; none where no words do."""
         low, high = 0, wanted
         many = [WORDS[place % len(WORDS)] for place in range(wanted)]
         while low < high:
             middle = (low + high) // 2
-            low, high = (low, middle) if count(many[:middle]) >= wanted else (middle + 1, high)
+            low, high = (low, middle) if self._count(many[:middle], question) >= wanted else (middle + 1, high)
         words = many[:low]
-        if count(words) > wanted:
+        while words and self._count(words, question) > wanted:
             words.pop()
-        while count(words) < wanted:
-            closer = [[*words, filler] for filler in FILLERS if count(words) < count([*words, filler]) <= wanted]
+        while (found := self._count(words, question)) < wanted:
+            longer = [[*words, filler] for filler in FILLERS]
+            longer += [[*words[:-1], words[-1] + mark] for mark in MARKS if words]
+            closer = [text for text in longer if found < self._count(text, question) <= wanted]
             if not closer:
-                return None
-            words = min(closer, key=count)
-        return self._compose(words, wanted) if words and count(words) == wanted else None
+                return []
+            words = min(closer, key=lambda text: self._count(text, question))
+        return words if found == wanted else []
 
 
 def prepare_lengths(archive: Archive, config: ServedConfig, lengths: list[int], report: dict[str, Any]) -> Prepared:
