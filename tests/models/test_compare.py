@@ -17,7 +17,16 @@ from release_tool.core.plan import Tolerances
 from release_tool.core.probes import Probe
 from release_tool.core.proof import judge
 from release_tool.models.answers import AnswerFacts, Answers, pack_rows
-from release_tool.models.compare import Measured, Rules, compare, cosine, differences, sparse_cosine, sparse_differences
+from release_tool.models.compare import (
+    Measured,
+    Rules,
+    compare,
+    cosine,
+    differences,
+    sparse_cosine,
+    sparse_differences,
+    spread,
+)
 
 finite = st.floats(-1e3, 1e3, width=32)
 anything = st.one_of(finite, st.sampled_from([math.nan, math.inf, -math.inf]))
@@ -252,3 +261,10 @@ def test_the_cosine_of_sparse_vectors_is_that_of_the_dense_ones():
     assert sparse_cosine(mine, theirs) == pytest.approx(cosine(dense[0], dense[1]))
     assert sparse_cosine(mine, theirs) == sparse_cosine(theirs, mine)
     assert (sparse_cosine({}, {}), sparse_cosine(mine, {}), sparse_cosine({}, mine)) == (1.0, 0.0, 0.0)
+
+
+def test_the_spread_is_how_far_the_oracles_logits_lie_apart():
+    logits = np.asarray([-3.5, 4.0, np.nan, 0.0], np.float32)
+    assert spread(oracle(ModelKind.CROSS_ENCODER, {"logit": logits}, 4)) == 7.5
+    assert spread(oracle(ModelKind.CROSS_ENCODER, {"logit": logits[2:3]}, 1)) is None
+    assert spread(oracle(ModelKind.DENSE, {"embedding": logits.reshape(2, 2)}, 2)) is None
