@@ -18,7 +18,7 @@ from release_tool.core.quality import KEPT_PER_CENT
 from release_tool.errors import ExportError, IntegrityError
 from release_tool.models.int8_answers import Reader, figures
 from release_tool.models.int8_ranking import Judge
-from release_tool.models.quantisation import layers, quantise
+from release_tool.models.quantisation import closed, layers, quantise
 from release_tool.packaged import packaged_probes
 from release_tool.workers import report
 
@@ -59,7 +59,7 @@ class Search:
         """Return the quantised graph and how it came about.
 
         Raises:
-            ExportError: every layer would have to stay in float32.
+            ExportError: more than half of the layers would have to stay in float32.
             MissingExtra: the libraries that measure are not installed.
         """
         names = list(layers(self.graph))
@@ -70,20 +70,33 @@ class Search:
             return self._result(names, {}, 0)
         sensitivity = self._sensitivity(measured, names)
         ordered = sorted(names, key=lambda name: -sensitivity[name])
-        low, high = 0, 1
-        while high < len(ordered) and not self._holds(measured, frozenset(ordered[:high])):
-            low, high = high, 2 * high
-        high = min(high, len(ordered))
+        return self._result(ordered, sensitivity, self._least(measured, ordered))
+
+    def _least(self, measured: _Measured, ordered: list[str]) -> int:
+        """Return how many of the most sensitive layers have to stay in float32.
+
+        Raises:
+            ExportError: more than half of all.
+        """
+        steps = [1 << power for power in range(len(ordered).bit_length()) if 1 << power < len(ordered) // 2]
+        low = 0
+        for high in (*steps, len(ordered) // 2):
+            if high and self._holds(measured, frozenset(ordered[:high])):
+                break
+            low = high
+        else:
+            last = ", ".join(f"{name} {value:g}" for name, value in self.rounds[-1].figures.items())
+            raise ExportError(
+                f"More than half of the {len(ordered)} layers would have to stay in float32 (last measured: {last}).",
+                hint=HINT,
+            )
         while high - low > 1:
             middle = (low + high) // 2
             if self._holds(measured, frozenset(ordered[:middle])):
                 high = middle
             else:
                 low = middle
-        if high == len(ordered):
-            last = ", ".join(f"{name} {value:g}" for name, value in self.rounds[-1].figures.items())
-            raise ExportError(f"Every layer would have to stay in float32 (without one: {last}).", hint=HINT)
-        return self._result(ordered, sensitivity, high)
+        return high
 
     def _measured(self) -> _Measured:
         probes = packaged_probes().for_kind(self.reader.kind)
@@ -134,15 +147,16 @@ class Search:
         return found
 
     def _result(self, ordered: list[str], sensitivity: dict[str, float], kept: int) -> tuple[Graph, Quantised]:
+        whole = closed(layers(self.graph), frozenset(ordered[:kept]))
         weights = tuple(
             QuantisedWeight(
                 name=name,
                 sensitivity=round(sensitivity[name], DIGITS) if name in sensitivity else None,
-                kept=index < kept,
+                kept=name in whole,
             )
-            for index, name in enumerate(ordered)
+            for name in ordered
         )
-        made = quantise(self.graph, frozenset(ordered[:kept]))
+        made = quantise(self.graph, whole)
         return made, Quantised(weights=weights, rounds=tuple(self.rounds))
 
 

@@ -62,6 +62,12 @@ def layers(graph: Graph) -> dict[str, Layer]:
     return found
 
 
+def closed(by_name: dict[str, Layer], kept: frozenset[str]) -> frozenset[str]:
+    """Return what stays in float32 with these: a table whose numbers a kept head needs anyway would be stored twice."""
+    stored = {layer.initializer for name, layer in by_name.items() if name in kept and layer.role is not Role.TABLE}
+    return kept | {name for name, layer in by_name.items() if layer.initializer in stored}
+
+
 def _layers_of(node: Any, graph: Graph, turned: dict[str, str]) -> Iterator[Layer]:
     def matrix(name: str) -> bool:
         weight = graph.weights.get(name)
@@ -146,6 +152,7 @@ def quantise(graph: Graph, kept: frozenset[str]) -> Graph:
     import onnx
 
     by_name = layers(graph)
+    kept = closed(by_name, kept)
     turned = {node.output[0]: node.input[0] for node in graph.nodes if swaps_axes(node)}
     work = _Rewriting(dict(graph.weights))
     for node in graph.nodes:
