@@ -2,10 +2,11 @@
 
 ``recorded/timings.json`` holds 22 runs of bench over three archives, measured in turn in fresh processes with
 onnxruntime 1.16.3 on a machine with two cores where other work came and went: all-MiniLM-L6-v2 as plain ONNX
-(``base``), the very same file once more (``same``), and the same model with its last layer run twice (``slower``: seven
-layers for six, which takes about 15 % longer). Each number is the median of a round's answers in microseconds. They are the
-first 22 in the order of recording. The nineteenth and twentieth were set apart as ``busy`` after they were seen: a whole
-suite of tests ran beside them, and in the twentieth thirty rounds leave it open whether the slower archive is slower.
+(``base``), the very same file once more (``same``), and the same model with its last layer run twice (``slower``:
+seven layers for six, which takes about 15 % longer). Each number is the median of a round's answers in microseconds.
+They are the first 22 in the order of recording. The nineteenth and twentieth were set apart as ``busy`` after they
+were seen: a whole suite of tests ran beside them, and in the twentieth thirty rounds leave it open whether the slower
+archive is slower.
 """
 
 from __future__ import annotations
