@@ -52,6 +52,7 @@ class _Found:
     initializers: set[str] = field(default_factory=set)
     external: set[str] = field(default_factory=set)
     dtypes: set[str] = field(default_factory=set)
+    int8: set[str] = field(default_factory=set)
     leaks: dict[str, None] = field(default_factory=dict)
     nodes: int = 0
     graphs: int = 0
@@ -98,6 +99,7 @@ def read_onnx(stream: IO[bytes], size: int) -> OnnxFacts:
         external=tuple(sorted(found.external)),
         functions=tuple(sorted(found.functions)),
         weight_dtypes=tuple(sorted(found.dtypes)),
+        int8_weights=tuple(sorted(found.int8)),
         leaks=tuple(found.leaks),
         producer=found.producer,
     )
@@ -204,14 +206,15 @@ def _sparse_tensor(found: _Found, message: Message, *, top: bool) -> None:
 
 
 def _tensor(found: _Found, message: Message, *, top: bool) -> None:
-    location = ""
+    location = name = ""
     dtype = 0
     outside = False
     for one in message.fields():
         if one.number == 2:
             dtype = one.value
         elif one.number == 8 and top:
-            found.initializers.add(message.text(one))
+            name = message.text(one)
+            found.initializers.add(name)
         elif one.number == 13:
             key, value = _pair(message.message(one))
             location = value if key == "location" else location
@@ -221,6 +224,8 @@ def _tensor(found: _Found, message: Message, *, top: bool) -> None:
         found.external.add(location or "?")
     if top:
         found.dtypes.add(_dtype(dtype))
+        if _dtype(dtype) == "int8":
+            found.int8.add(name)
     if len(found.initializers) > MAX_INITIALIZERS:
         raise WireFault("more weights than any model has")
 

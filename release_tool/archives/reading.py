@@ -23,6 +23,8 @@ from release_tool.packaged import read_packaged
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from release_tool.core.archive_facts import OnnxFacts
+
 MAX_CONFIG_BYTES = 4 << 20
 REQUEST_KEYS = frozenset({"name", "model_format", "function_name", "model_config", "model_content_hash_value"})
 """What no other JSON that lies about has two of; what is wrong with one of them is a verdict, not a refusal."""
@@ -59,6 +61,18 @@ def read_archive(path: Path, config: Path | None = None) -> ArchiveFacts:
             config=None if config is None else read_config(config),
             **facts,
         )
+
+
+def read_onnx_facts(path: Path) -> OnnxFacts | None:
+    """Return what the ONNX file of an archive declares; null where it is none that could be read.
+
+    Raises:
+        UsageError, IntegrityError: as of ``read_archive``.
+    """
+    with open_archive(path) as archive:
+        chosen = _choose(archive)
+        facts: OnnxFacts | None = None if chosen is None else _model(archive, chosen).get("onnx")
+        return facts
 
 
 def read_config(path: Path) -> dict[str, Any]:

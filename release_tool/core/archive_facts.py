@@ -71,6 +71,8 @@ class OnnxFacts:
     functions: tuple[str, ...] = ()
     """``domain::Name`` of functions that the model brings along."""
     weight_dtypes: tuple[str, ...] = ()
+    int8_weights: tuple[str, ...] = ()
+    """Sorted names of the initialisers in eight bits."""
     leaks: tuple[str, ...] = ()
     """Paths of the builder found in doc strings and metadata; at most a few."""
     producer: str = ""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from release_tool.core.variant_held import INT8_ZERO, int8_name
 from release_tool.models.onnx_weights import Graph, Weight, swaps_axes
 from release_tool.models.onnx_writer import FUSED_DOMAIN
 
@@ -26,7 +27,6 @@ PRODUCT_STEPS = 64
 TABLE_STEPS = 127
 LEAST_TABLE_ROWS = 256
 """A smaller table weighs nothing beside a model."""
-ZERO = "int8_zero"
 ATTENTION_INPUTS = 4
 """Values, weight, bias and mask: what our graphs give to Attention."""
 
@@ -134,7 +134,7 @@ class _Rewriting:
             table = layer.role is Role.TABLE
             matrix = numbers.t().contiguous() if layer.transpose else numbers
             bits, factors = eight_bits(matrix, TABLE_STEPS if table else PRODUCT_STEPS, axis=1 if table else 0)
-            names = (f"{layer.name}_int8", f"{layer.name}_scale")
+            names = (int8_name(layer.name), f"{layer.name}_scale")
             self.weights[names[0]] = Weight((bits.contiguous(),), name=names[0], made=True)
             shape = (-1, 1) if table else (-1,)
             self.weights[names[1]] = Weight((factors.reshape(shape),), name=names[1], made=True)
@@ -143,8 +143,8 @@ class _Rewriting:
 
     def zero(self) -> str:
         """Return the zero point of all weights: they are symmetric."""
-        self.weights.setdefault(ZERO, Weight((torch.zeros((), dtype=torch.int8),), name=ZERO, made=True))
-        return ZERO
+        self.weights.setdefault(INT8_ZERO, Weight((torch.zeros((), dtype=torch.int8),), name=INT8_ZERO, made=True))
+        return INT8_ZERO
 
 
 def quantise(graph: Graph, kept: frozenset[str]) -> Graph:

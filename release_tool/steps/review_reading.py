@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from release_tool.core.bundle import MAX_WARNINGS, Bundle, FileDigest, bundle_name
 from release_tool.core.certificate import Certificate, certificate_name
 from release_tool.core.config_held import config_fault
+from release_tool.core.kinds import Format
 from release_tool.core.page_build import Reviewed
 from release_tool.core.page_compat import compat_rows, unread_row
 from release_tool.core.page_parts import pretty_config
@@ -16,6 +17,7 @@ from release_tool.core.quality import quality_name
 from release_tool.core.review import blockers, make_review
 from release_tool.core.source import SourceSnapshot
 from release_tool.core.speed import speed_name
+from release_tool.core.variant_held import variant_fault
 from release_tool.documents import file_sha256
 from release_tool.errors import IntegrityError, ReleaseError
 from release_tool.packaged import packaged_probes
@@ -102,8 +104,8 @@ def read_bundle(work: WorkFolder, plan: ReleasePlan, artifact: PlannedArtifact) 
 
     Raises:
         UsageError: trace has not run.
-        IntegrityError: it is not about this artifact, a file is not the one it names, or config.json says something
-            that does not follow from the plan and the archive.
+        IntegrityError: it is not about this artifact, a file is not the one it names, config.json says something
+            that does not follow from the plan and the archive, or the model file is of another variant.
     """
     name = bundle_name(artifact.id)
     bundle = work.read(Bundle, name, made_by="trace")
@@ -127,7 +129,26 @@ def read_bundle(work: WorkFolder, plan: ReleasePlan, artifact: PlannedArtifact) 
             f"{bundle.config.path} is not what the plan and the archive make it: {fault}.",
             hint="It was changed, or another version of release-tool wrote it: run release-tool trace again.",
         )
+    fault = _variant_fault(work, artifact, bundle)
+    if fault is not None:
+        raise IntegrityError(
+            f"{bundle.archive.path} is not the variant that it is called: {fault}.",
+            hint="Something else than release-tool trace wrote it: run release-tool trace again.",
+        )
     return bundle
+
+
+def _variant_fault(work: WorkFolder, artifact: PlannedArtifact, bundle: Bundle) -> str | None:
+    """Look into an ONNX archive; one that can't be read is refused by the rings."""
+    from release_tool.archives.reading import read_onnx_facts
+
+    if artifact.format is not Format.ONNX:
+        return None
+    try:
+        facts = read_onnx_facts(work.path(bundle.archive.path))
+    except ReleaseError:
+        return None
+    return None if facts is None else variant_fault(artifact.variant, bundle.export.quantised, facts)
 
 
 def check_file(work: WorkFolder, file: FileDigest, made: str) -> None:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import zipfile
 from dataclasses import asdict, replace
 
 import pytest
 from factories import make_artifact, make_plan
 from publications import reviewed
+from spoiling import spoil
 from tiny_models import make
 
 from release_tool.archives.reading import operator_tables, read_archive
 from release_tool.cli import run
 from release_tool.core import ledger_columns as column
+from release_tool.core.bundle import Bundle
 from release_tool.core.compat import verdicts
 from release_tool.core.kinds import Format
 from release_tool.core.naming import name_archive
@@ -87,6 +91,31 @@ def test_the_page_has_a_row_a_variant(work):
     rows = page.split("## Variants")[1].split("## Proofs")[0]
     assert all(word in rows for word in ("eager-frozen", "fused", "int8", "tiny-int8"))
     assert "In eight bits" in page
+
+
+@pytest.mark.parametrize(("slot", "taken"), [("onnx-int8", "onnx"), ("onnx", "onnx-int8")])
+def test_one_variant_in_the_place_of_another_is_refused(work, tmp_path, capsys, slot, taken):
+    """float32 is nearer than any tolerance of int8, so that only the graph tells."""
+    folder = tmp_path / "work"
+    shutil.copytree(work.folder, folder)
+    planned = work.read(ReleasePlan, "plan.json", made_by="plan").artifact(taken)
+    with zipfile.ZipFile(folder / "archives" / planned.file_name) as source:
+        model = next(source.read(name) for name in source.namelist() if name.endswith(".onnx"))
+    spoil(folder, slot, lambda archive: archive.members.update({archive.model: model}))
+    assert run(["--work", str(folder), "validate"]) == 7
+    assert "is not the variant that it is called" in capsys.readouterr().err
+
+
+def test_a_record_of_layers_that_is_not_the_files_is_refused(work, tmp_path, capsys):
+    folder = tmp_path / "work"
+    shutil.copytree(work.folder, folder)
+    bundle = WorkFolder(folder).read(Bundle, "bundle-onnx-int8.json", made_by="trace")
+    quantised = bundle.export.quantised
+    weights = (replace(quantised.weights[0], kept=not quantised.weights[0].kept), *quantised.weights[1:])
+    export = replace(bundle.export, quantised=replace(quantised, weights=weights))
+    WorkFolder(folder).write("bundle-onnx-int8.json", replace(bundle, export=export))
+    assert run(["--work", str(folder), "validate"]) == 7
+    assert quantised.weights[0].name in capsys.readouterr().err
 
 
 # --- released ---------------------------------------------------------------------------------------------------------
