@@ -101,8 +101,9 @@ def _remarks(found: dict[str, Any]) -> list[str]:
     first = next(iter(rows.values()))["bench"]["measured"]
     about = f"{first['machine']}, OpenSearch {first['versions']['opensearch']}, {found['rounds']} rounds; "
     about += f"beside: {found['against']}. "
-    about += f"`trace` of TorchScript, fused and int8 took {found['seconds']['variants']:.0f} s."
+    about += f"`trace --variant int8` took {found['int8_seconds']:.0f} s."
     lines = [about]
+    lines += [f"No int8 archive: {found['int8_refused']}"] if found["int8_refused"] else []
     kept = _kept_in_fp32(rows.get(INT8, {}))
     lines += [f"Int8 keeps in fp32: {kept}."] if kept else []
     if found["against"].startswith("peer"):
