@@ -193,7 +193,12 @@ def _certify(
         work.write(quality_name(artifact), quality)
         names.append(quality_name(artifact))
     uses = work.uses("plan.json", "source.json", bundle_name(artifact))
-    speed = change_speed(make_speed(artifact=artifact, archive_sha256=bundle.archive.sha256, kind=kind, uses=uses))
+    archive = bundle.archive
+    variant = release.plan.artifact(artifact).variant
+    of = make_speed(
+        artifact=artifact, archive_sha256=archive.sha256, size=archive.size, kind=kind, variant=variant, uses=uses
+    )
+    speed = change_speed(of)
     if speed is not None:
         work.write(speed_name(artifact), speed)
         names.append(speed_name(artifact))

@@ -11,7 +11,7 @@ from release_tool.core.plan import ReleasePlan
 from release_tool.core.proof import RUNTIME, Proof
 from release_tool.core.quality import Quality
 from release_tool.core.source import SourceSnapshot
-from release_tool.core.speed import Speed
+from release_tool.core.speed import Speed, over_size
 from release_tool.core.variants import Variant
 
 
@@ -71,13 +71,17 @@ class Certificate:
         return (*found, *quality.failures())
 
     def speed_failures(self) -> tuple[str, ...]:
-        """Return why the archive may not be released by its speed or size; empty also where nobody measured them."""
+        """Return why the archive may not be released by its speed or size; what nobody measured has its size, too."""
         speed = self.speed
         if speed is None:
-            return ()
+            return over_size(self.bundle.archive.size, self.plan.budgets or {})
+        found = []
         if speed.archive_sha256 != self.archive_sha256 or speed.artifact != self.artifact:
-            return (f"it is about another archive ({speed.artifact}, {speed.archive_sha256[:12]})", *speed.failures())
-        return speed.failures()
+            found.append(f"it is about another archive ({speed.artifact}, {speed.archive_sha256[:12]})")
+        if (speed.kind, speed.variant, speed.size) != (self.bundle.kind, self._variant(), self.bundle.archive.size):
+            said = f"{speed.kind.value}, {one_line(speed.variant)[:40]}, {speed.size:,} bytes"
+            found.append(f"it is about another archive than the plan and the bundle ({said})")
+        return (*found, *speed.failures())
 
     def _contradictions(self, proof: Proof) -> list[str]:
         """Say where a proof is not about this archive, or measured what the bundle and the request deny."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from release_tool.core.page import SIGN, Level, SpeedRow
-from release_tool.core.quantity import clip, size_text
+from release_tool.core.quantity import clip, number_text, size_text
 from release_tool.core.speed import over, over_size
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from release_tool.core.certificate import Certificate
     from release_tool.core.speed import Measured, Speed, Times
 
@@ -16,13 +18,16 @@ if TYPE_CHECKING:
 def speed_rows(certificate: Certificate) -> tuple[SpeedRow, ...]:
     """Return a row a ring; none where nothing was measured."""
     speed = certificate.speed
-    return () if speed is None else tuple(_row(speed, measured) for measured in speed.measured)
+    planned = certificate.plan.budgets or {}
+    return () if speed is None else tuple(_row(speed, measured, planned) for measured in speed.measured)
 
 
-def _row(speed: Speed, measured: Measured) -> SpeedRow:
+def _row(speed: Speed, measured: Measured, planned: Mapping[str, float]) -> SpeedRow:
     reasons = (*over_size(speed.size, speed.budgets), *over(measured, speed.size, speed.budgets))
-    level = Level.STOP if reasons else Level.OK if speed.budgets else Level.NOTE
-    verdict = {Level.STOP: "over budget", Level.OK: "within budget", Level.NOTE: "no budget"}[level]
+    judged = set(measured.judged()).intersection(speed.budgets)
+    level = Level.STOP if reasons else Level.OK if judged else Level.NOTE
+    nothing = "not judged" if speed.budgets else "no budget"
+    verdict = {Level.STOP: "over budget", Level.OK: "within budget", Level.NOTE: nothing}[level]
     memory = (measured.loaded_bytes, measured.peak_bytes)
     return SpeedRow(
         artifact=clip(speed.artifact, 60),
@@ -36,7 +41,7 @@ def _row(speed: Speed, measured: Measured) -> SpeedRow:
         memory=" / ".join(size_text(count) for count in memory if count is not None) or "not told",
         times=tuple(_times(times) for times in measured.times),
         beside=_beside(measured),
-        note="; ".join(_notes(speed, measured)),
+        note="; ".join(_notes(speed, measured, planned)),
         reasons=tuple(clip(reason) for reason in reasons),
     )
 
@@ -55,10 +60,17 @@ def _beside(measured: Measured) -> tuple[str, ...]:
     )
 
 
-def _notes(speed: Speed, measured: Measured) -> list[str]:
+def _notes(speed: Speed, measured: Measured, planned: Mapping[str, float]) -> list[str]:
     notes = [f"{measured.rounds} rounds on {clip(measured.machine, 100)}"]
     if measured.note:
         notes.append(clip(measured.note))
     if speed.not_judged():
         notes.append(f"not judged: {', '.join(speed.not_judged())}")
+    # bench takes budgets in the place of the plan's: an approver has read the plan's.
+    notes += [
+        f"{clip(name, 40)} {number_text(speed.budgets[name])} in the place of the plan's {number_text(limit)}"
+        for name, limit in planned.items()
+        if name in speed.budgets and speed.budgets[name] != limit
+    ]
+    notes += [f"the plan's {clip(name, 40)} was left out" for name in planned if name not in speed.budgets]
     return notes

@@ -82,6 +82,11 @@ class Measured:
     machine: str
     beside: Beside | None = None
 
+    def judged(self) -> tuple[str, ...]:
+        """Return the budgets that this run can be held against."""
+        memory = () if self.peak_bytes is None else (MEMORY,)
+        return (BYTES, *memory, *(() if self.beside is None else RELATIVE))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Speed:
@@ -111,10 +116,8 @@ class Speed:
 
     def not_judged(self) -> tuple[str, ...]:
         """Return the budgets that nothing was measured for."""
-        beside = any(one.beside for one in self.measured)
-        memory = any(one.peak_bytes is not None for one in self.measured)
-        known = {SLOWER: beside, LARGER: beside, MEMORY: memory, BYTES: True}
-        return tuple(name for name in self.budgets if not known.get(name, False))
+        judged = {name for one in self.measured for name in one.judged()}
+        return tuple(name for name in self.budgets if name not in judged | {BYTES})
 
 
 def over_size(size: int, budgets: Mapping[str, float]) -> tuple[str, ...]:

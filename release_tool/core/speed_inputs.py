@@ -28,7 +28,8 @@ def parse_budgets(given: Iterable[str]) -> tuple[dict[str, float], list[Fault]]:
         name, equals, value = (part.strip() for part in text.partition("="))
         problem = None
         if not equals or name not in BUDGETS:
-            problem, hint = f"{shown(text)!r} is no budget", closest(name, tuple(BUDGETS)) + ", such as slower=1.05"
+            known = f"{name}=NUMBER is one" if name in BUDGETS else closest(name, tuple(BUDGETS))
+            problem, hint = f"{shown(text)!r} is no budget", f"{known}, such as slower=1.05"
         elif name in budgets:
             problem, hint = f"{name} is given twice", "give each once"
         else:

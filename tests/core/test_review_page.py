@@ -731,6 +731,38 @@ def test_an_archive_over_its_budget_of_speed_can_not_be_approved(tmp_path):
     assert all(row.level is Level.STOP for row in make_page(given).speed)
 
 
+def test_budgets_that_bench_took_in_the_place_of_the_plans_are_told(tmp_path):
+    plan = make_plan(budgets={"slower": 1.05, "larger": 1.5})
+    write_release(tmp_path, plan=plan, change_speed=lambda speed: replace(speed, budgets={"slower": 1.2}))
+    (note, _) = [row.note for row in make_page(read_release(WorkFolder(tmp_path))).speed]
+    assert "slower 1.2 in the place of the plan's 1.05" in note
+    assert "the plan's larger was left out" in note
+
+
+def test_a_budget_that_nothing_was_measured_for_is_not_called_kept(tmp_path):
+    def alone(speed):
+        (measured,) = speed.measured
+        return replace(speed, budgets={"slower": 1.2}, measured=(replace(measured, beside=None),))
+
+    write_release(tmp_path, change_speed=alone)
+    assert {row.verdict for row in make_page(read_release(WorkFolder(tmp_path))).speed} == {"not judged"}
+
+
+def test_bytes_that_the_plan_allows_are_held_without_bench(tmp_path):
+    write_release(tmp_path, plan=make_plan(budgets={"bytes": 1.0}))
+    given = read_release(WorkFolder(tmp_path))
+    assert given.review.digest is None
+    assert "onnx: speed and size: it has" in " ".join(given.review.reasons)
+
+
+@pytest.mark.parametrize("lie", [{"size": 1}, {"variant": "int8"}, {"kind": ModelKind.SPARSE}])
+def test_speed_of_something_else_than_the_bundle_stops_a_release(tmp_path, lie):
+    write_release(tmp_path, change_speed=lambda speed: replace(speed, **lie))
+    given = read_release(WorkFolder(tmp_path))
+    assert given.review.digest is None
+    assert "onnx: speed and size: it is about another archive" in " ".join(given.review.reasons)
+
+
 def test_a_certificate_that_was_made_before_bench_is_told(tmp_path):
     write_release(tmp_path, change_speed=lambda speed: speed)
     work = WorkFolder(tmp_path)

@@ -202,6 +202,12 @@ def test_every_fault_of_a_budget_names_the_flag(text):
     assert (budgets, fault.field) == ({}, "--budget")
 
 
+def test_a_budget_without_a_number_is_not_taken_for_a_misspelt_one():
+    _, (fault,) = parse_budgets(["slower"])
+    assert "slower=NUMBER" in str(fault.hint)
+    assert "did you mean slower" not in str(fault.hint)
+
+
 @pytest.mark.parametrize("text", ["", ",", "8,x", "0", "513", "-8", "8.5", "٣", ",".join(map(str, range(1, 18)))])
 def test_lengths_that_are_none_are_a_fault(text):
     lengths, (fault,) = parse_lengths(text)
