@@ -26,7 +26,7 @@ def chosen(
         UsageError: an archive or its register request can't be read, or they are of different kinds.
         IntegrityError: the work folder's bytes are not those that its documents name.
     """
-    release = _release(context) if not archives or (context.work / "plan.json").is_file() else None
+    release = _release(context, named=bool(archives))
     if not archives and release is not None:
         subjects = [found for bundle in release.bundles if (found := _own(context, release, bundle)) is not None]
         if not subjects:
@@ -39,11 +39,20 @@ def chosen(
     return release, subjects, other
 
 
-def _release(context: Context) -> Release:
+def _release(context: Context, *, named: bool) -> Release | None:
+    """Return the work folder's documents; null where archives were named and nothing was traced there."""
     from release_tool.packaged import packaged_probes
     from release_tool.steps import proving
 
-    return proving.read(context, (), packaged_probes(), None)
+    if named and not (context.work / "plan.json").is_file():
+        return None
+    try:
+        return proving.read(context, (), packaged_probes(), None)
+    except UsageError as error:
+        if not named:
+            raise
+        context.console.warning(f"Nothing of the work folder is measured: {error}")
+        return None
 
 
 def _own(context: Context, release: Release, bundle: Bundle) -> Subject | None:

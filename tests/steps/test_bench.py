@@ -150,6 +150,14 @@ def test_lengths_above_the_models_limit_are_left_out_where_nobody_named_them(wor
     assert [times.tokens for times in document(work).measured[0].times] == [8, 64]
 
 
+def test_archives_of_elsewhere_are_timed_beside_a_work_folder_that_was_only_planned(work, tmp_path, capsys):
+    planned = tmp_path / "planned"
+    planned.mkdir()
+    shutil.copy(work / "plan.json", planned)
+    assert bench(planned, archive(work), "--rounds", "8", "--lengths", "8") == 0
+    assert "Nothing of the work folder is measured: source.json" in capsys.readouterr().err
+
+
 # --- budgets ----------------------------------------------------------------------------------------------------------
 
 
