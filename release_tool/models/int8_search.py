@@ -116,7 +116,9 @@ class Search:
         worst = {name: float(of.max()) for name, of in figures(self.reader.kind, measured.answers, answers).items()}
         inside = all(value <= self._allowed(name) for name, value in worst.items())
         if inside:  # the set takes longer than the probes
-            worst[KEPT] = 100 * measured.judge.ndcg(self.reader, graph) / (measured.ndcg or 1.0)
+            found = measured.judge.ndcg(self.reader, graph)
+            # Of nothing nothing can be lost, as the gate sees it: a head without training may rank all to the end.
+            worst[KEPT] = 100 * found / measured.ndcg if measured.ndcg else 100.0
             inside = worst[KEPT] >= KEPT_PER_CENT[self.reader.kind]
         shown = {name: round(value, DIGITS) for name, value in worst.items()}
         self.rounds.append(QuantisationRound(kept=len(kept), figures=shown))

@@ -198,6 +198,14 @@ def test_a_model_of_which_more_than_half_would_have_to_stay_is_refused(layers_: 
     assert "--variant int8" in (caught.value.hint or "")
 
 
+def test_a_source_that_finds_nothing_has_nothing_to_lose(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Judge, "ndcg", lambda *_: 0.0)
+    _, bundle = released(tmp_path, "bert", "dense")
+    assert bundle.export.quantised is not None
+    assert not any(weight.kept for weight in bundle.export.quantised.weights)
+    assert bundle.export.quantised.rounds[-1].figures["kept_per_cent"] == 100.0
+
+
 def test_without_the_libraries_that_measure_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     import sys
 
