@@ -87,7 +87,7 @@ def take_anywhere(command: click.Command) -> click.Command:
             for names, settings in DECLARED
         ]
         command.epilog = command.epilog or EPILOG
-    if isinstance(command, click.Group):
+    if isinstance(command, click.Group) and not getattr(command, "lazy", False):
         for below in command.commands.values():
             take_anywhere(below)
     return command

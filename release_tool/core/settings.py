@@ -14,7 +14,7 @@
     job = "ml-models-release"
     secret = "releases/jenkins"
 
-``[quality]`` is read by ``core.quality_settings``.
+``[quality]`` is read by ``core.quality_settings``, ``[clusters.NAME]`` by ``core.ml.clusters``.
 
 A form offers the names of the targets; a test holds the two together. Where credentials are sent stands in a file that
 is reviewed, and in no variable of GitHub's, which more people may set.
@@ -27,6 +27,7 @@ import tomllib
 from dataclasses import dataclass, field
 from typing import Any
 
+from release_tool.core.ml.clusters import ClusterAddress, parse_clusters
 from release_tool.core.notice import DEFAULT_JOB, JOB_NAME
 from release_tool.core.quality_settings import QualitySettings, parse_quality
 from release_tool.core.request import closest
@@ -71,6 +72,8 @@ class Settings:
     jenkins: Jenkins | None = None
     """Null where nobody is told of a release."""
     quality: QualitySettings = field(default_factory=QualitySettings)
+    clusters: tuple[ClusterAddress, ...] = ()
+    """Sorted by name."""
 
     def target(self, name: str) -> Target | None:
         """Return the target of a name; null where there is none."""
@@ -94,7 +97,7 @@ def parse_settings(data: bytes | None) -> Settings:
         found = tomllib.loads(data.decode())
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise _wrong(f"is no TOML: {error}") from error
-    _known(found, ("targets", "jenkins", "quality"), "")
+    _known(found, ("targets", "jenkins", "quality", "clusters"), "")
     targets = found.get("targets", {})
     if not isinstance(targets, dict):
         raise _wrong("has something else than tables under targets")
@@ -102,6 +105,7 @@ def parse_settings(data: bytes | None) -> Settings:
         targets=tuple(_target(name, targets[name]) for name in sorted(targets)),
         jenkins=_jenkins(found["jenkins"]) if "jenkins" in found else None,
         quality=parse_quality(found.get("quality", {}), _wrong),
+        clusters=parse_clusters(found.get("clusters", {}), _wrong),
     )
 
 
