@@ -2,19 +2,22 @@
 
 Promises: a request is sent once unless sending it twice does no harm; redirects are not followed; no proxy of the
 environment is asked; a refusal is a ``Refused`` with the server's reason in plain words; what a server can't do now is
-asked again with pauses and ends as ``ServiceUnable``; nothing that shows a credential is logged.
+asked again with pauses and ends as ``ServiceUnable``; nothing that shows a credential is logged; the names of variables
+in a connector's credential get their values here and nowhere before.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
 from release_tool.core.escape import one_line
 from release_tool.core.ml.api import OLDEST, generation_of, is_since, root
 from release_tool.core.ml.clusters import Auth
+from release_tool.core.ml.credentials import with_secrets
 from release_tool.core.ml.words import explain
 from release_tool.errors import MissingExtra, Refused, RemoteFailed, Unreachable, UsageError
 from release_tool.services.cluster.credentials import EXTRA, read_shown
@@ -63,6 +66,7 @@ class Cluster:
         self.cluster = cluster
         self.timeout = timeout
         self.pauses = tuple(pauses)
+        self._environment = environment
         self._connection = _connect(cluster, environment, timeout, connections)
         self._version: str | None = None
 
@@ -95,6 +99,7 @@ class Cluster:
         from opensearchpy.exceptions import ConnectionError as Lost
         from opensearchpy.exceptions import ConnectionTimeout, SSLError
 
+        request = with_secrets(request, self._environment)
         headers = {"accept": "application/json"}
         if request.content_type is not None:
             headers["content-type"] = request.content_type
@@ -221,6 +226,11 @@ def _connect(cluster: ClusterAddress, environment: Mapping[str, str], timeout: f
         tls = {"ca_certs": cluster.ca, "verify_certs": True}
         if cluster.auth is Auth.CERTIFICATE:
             tls |= {"client_cert": cluster.certificate, "client_key": cluster.key}
+    for path in (cluster.ca, cluster.certificate, cluster.key) if secure else ():
+        if path is not None and not Path(path).is_file():
+            raise UsageError(
+                f"{path} for {cluster.shown} is no file.", hint="Check ca, certificate and key under [clusters.NAME]."
+            )
     try:
         return Urllib3HttpConnection(
             host=parts.hostname or "", port=parts.port or (443 if secure else 80), url_prefix=parts.path,
