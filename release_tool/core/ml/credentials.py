@@ -25,6 +25,12 @@ SECRET_ARN = "secretArn"  # noqa: S105
 PLAIN = frozenset({"region", "service_name"})
 """Names in a credential that are no secret: the server takes them from here too."""
 
+_OF_AWS = {
+    ACCESS_KEY: "AWS_ACCESS_KEY_ID",
+    SECRET_KEY: "AWS_SECRET_ACCESS_KEY",
+    SESSION_TOKEN: "AWS_SESSION_TOKEN",
+}
+
 _NAME = re.compile(r"\$\{env\.([A-Za-z_][A-Za-z0-9_]*)\}")
 _ARN = re.compile(r"arn:[a-z0-9-]+:[a-z0-9-]+:[a-z0-9-]*:\d*:\S+")
 _ELLIPSIS = re.compile(r"(?:\.{3}|…|<[^<>]*>)?\s*")
@@ -48,6 +54,8 @@ def is_ellipsis(value: str) -> bool:
 
 def variable_for(field: str) -> str:
     """Return the environment variable that a field of a credential is expected in: ``openAI_key`` → OPENAI_KEY."""
+    if field in _OF_AWS:
+        return _OF_AWS[field]
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z][a-z])", "_", field)
     name = re.sub(r"[^A-Za-z0-9]+", "_", words).upper()
     return name if not name[:1].isdigit() else f"_{name}"

@@ -20,8 +20,9 @@ class Function:
     """Of a pre-process function: the parameters that it makes of ``text_docs`` (or of query_text and text_docs)."""
     takes: str = "text_docs"
     """Of a pre-process function: ``text_docs``, ``images`` (among text_docs) or ``pairs``."""
-    one_by_one: bool = False
-    """Of a pre-process function: whether it sends only the first text of those that it is given."""
+    reads: int | None = None
+    """Of a pre-process function: how many of the texts of a request it reads where the connector does not say how to
+    part them (``input_docs_processed_step_size``); null where it reads all."""
 
 
 _RERANK = ("query", "documents", "top_n")
@@ -30,21 +31,27 @@ PRE_PROCESS: dict[str, Function] = {
     "connector.pre_process.openai.embedding": Function(since="2.9", gives=("input",)),
     "connector.pre_process.cohere.embedding": Function(since="2.9", gives=("texts",)),
     "connector.pre_process.default.embedding": Function(since="2.11", gives=("input",)),
-    "connector.pre_process.bedrock.embedding": Function(since="2.12", gives=("inputText",), one_by_one=True),
+    "connector.pre_process.bedrock.embedding": Function(since="2.12", gives=("inputText",)),
     "connector.pre_process.cohere.rerank": Function(since="2.12", gives=_RERANK, takes="pairs"),
     "connector.pre_process.default.rerank": Function(since="2.12", gives=_RERANK, takes="pairs"),
     "connector.pre_process.bedrock.multimodal_embedding": Function(
-        since="2.16", gives=("inputText", "inputImage"), takes="images"
+        since="2.16", gives=("inputText", "inputImage"), takes="images", reads=2
     ),
     "connector.pre_process.bedrock.rerank": Function(
         since="2.19", gives=("queries", "sources", "numberOfResults"), takes="pairs"
     ),
     "connector.pre_process.cohere.multimodal_embedding": Function(since="2.19", gives=("images",), takes="images"),
-    "connector.pre_process.bedrock.nova.embedding": Function(since="3.5", takes="images"),
-    "connector.pre_process.bedrock.nova.text_embedding": Function(since="3.4", gives=("inputText",), one_by_one=True),
-    "connector.pre_process.bedrock.nova.image_embedding": Function(since="3.4", gives=("inputImage",), takes="images"),
-    "connector.pre_process.bedrock.nova.video_embedding": Function(since="3.4", gives=("inputVideo",), takes="images"),
-    "connector.pre_process.bedrock.nova.audio_embedding": Function(since="3.4", gives=("inputAudio",), takes="images"),
+    "connector.pre_process.bedrock.nova.embedding": Function(since="3.5", takes="images", reads=1),
+    "connector.pre_process.bedrock.nova.text_embedding": Function(since="3.4", gives=("inputText",), reads=1),
+    "connector.pre_process.bedrock.nova.image_embedding": Function(
+        since="3.4", gives=("inputImage",), takes="images", reads=1
+    ),
+    "connector.pre_process.bedrock.nova.video_embedding": Function(
+        since="3.4", gives=("inputVideo",), takes="images", reads=1
+    ),
+    "connector.pre_process.bedrock.nova.audio_embedding": Function(
+        since="3.4", gives=("inputAudio",), takes="images", reads=1
+    ),
 }
 
 POST_PROCESS: dict[str, Function] = {
