@@ -211,8 +211,8 @@ def _lost_text_faults(action: Mapping[str, str]) -> Iterator[Fault]:
     function = PRE_PROCESS.get(action.get("pre_process_function", ""))
     if function is None or not function.gives or "request_body" not in action:
         return
-    wanted = inputs(action["request_body"], {})
-    if not set(function.gives) & set(wanted):
+    named = {one.name for one in placeholders(action["request_body"])}
+    if not set(function.gives) & named:
         yield Fault(
             "request_body",
             f"never names ${{parameters.{function.gives[0]}}}, where {action['pre_process_function']} puts what is "
