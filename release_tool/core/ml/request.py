@@ -39,7 +39,8 @@ class Request:
     @property
     def repeatable(self) -> bool:
         """Whether sending it twice does no more than sending it once."""
-        return self.method in {"GET", "HEAD"} or self.path.endswith(_HARMLESS_ENDS)
+        # A chunk is a document of its own: the second one replaces the first.
+        return self.method in {"GET", "HEAD"} or self.content is not None or self.path.endswith(_HARMLESS_ENDS)
 
     @property
     def content_type(self) -> str | None:
