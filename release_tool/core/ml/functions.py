@@ -88,4 +88,6 @@ def is_name(text: str) -> bool:
 def misfit(function: str, url: str) -> str | None:
     """Return the service in an address that a built-in function is not made for; null where it fits."""
     service = next((name for name in SERVICES if name in url), None)
-    return service if service and SERVICES[service] not in function else None
+    # A model of Cohere's on Bedrock is asked as Cohere is: its name stands in the address too.
+    named = {SERVICES[name] for name in SERVICES if name in url}
+    return service if service and not any(name in function for name in named) else None

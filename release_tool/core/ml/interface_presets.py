@@ -115,8 +115,7 @@ PRESETS: tuple[Preset, ...] = (
         asked=("inputs",), filtered=True, input=_INPUTS, output=_ANSWER,
     ),
     Preset(
-        name="bedrock-claude-2", service="bedrock", model="anthropic.claude-v2", post_process="*", asked=("inputs",),
-        input=_INPUTS,
+        name="bedrock-claude-2", service="bedrock", model="anthropic.claude-v2", asked=("inputs",), input=_INPUTS,
         output=_map(
             {"type": _TEXT, "completion": _TEXT, "stop_reason": _TEXT, "stop": _TEXT}, ("type", "completion")
         ),
