@@ -35,13 +35,13 @@ def patiently(action: Callable[[], Result], pauses: Sequence[float] = PAUSES, *,
         except ServiceUnable:
             pass
         except Unreachable as error:
-            if not (repeatable and _was_cut(error)):
+            if not (repeatable and was_cut(error)):
                 raise
         time.sleep(pause)
     return action()
 
 
-def _was_cut(error: Unreachable) -> bool:
+def was_cut(error: Unreachable) -> bool:
     """Tell whether a connection was lost: not refused (nobody listens any more), and not silent until its limit."""
     cause = error.__cause__
     lost = isinstance(cause, (ConnectionError, http.client.HTTPException))

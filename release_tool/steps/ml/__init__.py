@@ -19,6 +19,7 @@ Examples:
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "get": ("release_tool.steps.ml.get", "Show what the cluster knows of a model."),
+    "predict": ("release_tool.steps.ml.predict", "Ask a deployed model."),
 }
 
 
