@@ -238,6 +238,31 @@ def predict_action(body: Mapping[str, Any]) -> dict[str, Any] | None:
     return found
 
 
+def is_alike(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> bool:
+    """Tell whether a connector of the server is the one that we would make, its credential left aside.
+
+    Args:
+        ours: the body of a checked connector.
+        theirs: as the server shows it: parameters are texts there, types of actions in capitals.
+    """
+    return _comparable(ours) == _comparable(theirs)
+
+
+def _comparable(connector: Mapping[str, Any]) -> dict[str, Any]:
+    actions = [
+        {
+            **{name: value for name, value in one.items() if value is not None},
+            "action_type": str(one["action_type"]).lower(),
+        }
+        for one in connector.get("actions") or ()
+    ]
+    return {
+        **{name: str(connector.get(name) or "") for name in ("name", "description", "version", "protocol")},
+        "parameters": {name: as_text(value) for name, value in (connector.get("parameters") or {}).items()},
+        "actions": actions,
+    }
+
+
 def create(checked: Checked) -> Request:
     """Return the request that makes a connector; its secrets are still names."""
     return Request(method="POST", path=f"{ML}/connectors/_create", body=checked.body)

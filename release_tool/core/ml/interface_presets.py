@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from release_tool.core.ml.api import is_since
 from release_tool.core.ml.connector import predict_action
 from release_tool.core.ml.functions import PRE_PROCESS
 from release_tool.core.ml.placeholders import as_text, inputs
@@ -42,6 +43,10 @@ class Preset:
     """Whether the answer must be brought to ``response``: by ``response_filter`` or by a function."""
     input: dict[str, Any]
     output: dict[str, Any]
+    outdated_since: str | None = None
+    """The first OpenSearch whose own interface refuses every answer of the blueprint."""
+    repaired: dict[str, Any] | None = None
+    """The output side for such servers."""
 
     def interface(self) -> dict[str, Any]:
         """Return both sides."""
@@ -140,6 +145,8 @@ PRESETS: tuple[Preset, ...] = (
         name="comprehend-dominant-language", service="comprehend", model=None, api="DetectDominantLanguage",
         asked=("Text",), filtered=True, input=_asked({"Text": _TEXT}, by_parameters_only=True),
         output=_map({"response": _object({"Languages": _LANGUAGES})}),
+        # Since then an object that response_filter finds is the answer itself and stands at 'response' no more.
+        outdated_since="3.3", repaired=_map({"Languages": _LANGUAGES}),
     ),
     Preset(
         name="textract-detect-document-text", service="textract", model=None, asked=("bytes",),
@@ -180,6 +187,13 @@ def _fits(preset: Preset, parameters: Mapping[str, Any], action: Mapping[str, An
     if preset.post_process == "*":
         return bool(function)
     return preset.post_process is None or function.lower() == preset.post_process
+
+
+def repaired(preset: Preset, version: str) -> dict[str, Any] | None:
+    """Return the interface to send in place of the server's own, which no answer can meet; null where that is sound."""
+    if preset.outdated_since is None or preset.repaired is None or not is_since(version, preset.outdated_since):
+        return None
+    return {"input": preset.input, "output": preset.repaired}
 
 
 def preset_notes(connector: Mapping[str, Any], preset: Preset) -> Iterator[str]:

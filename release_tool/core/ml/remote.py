@@ -6,17 +6,18 @@ drops the other, with none it says so late. Source: ML Commons ``TransportRegist
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from release_tool.core.ml.api import is_since
-from release_tool.core.ml.connector import SINCE
+from release_tool.core.ml.connector import SINCE, is_alike
 from release_tool.core.ml.register import ordered
 from release_tool.core.ml.safe_text import safe_text_fault
 from release_tool.errors import Fault, RequestError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from release_tool.core.ml.register import Wishes
 
@@ -68,3 +69,28 @@ def _faults(
         yield Fault("model_config", "is for local models; a connector has parameters")
     if version is not None and not is_since(version, SINCE):
         yield Fault("function_name", f"remote is known to servers from {SINCE} on; this one is {version}")
+
+
+def is_same(body: Mapping[str, Any], source: Mapping[str, Any]) -> bool:
+    """Tell whether a model of the server is the one that a request asks for: a remote one has no hash.
+
+    Args:
+        body: of ``by_connector``.
+        source: the model as the server keeps it; an interface that was not asked for is the server's own.
+    """
+    if body.get("connector_id") != source.get("connector_id"):
+        return False
+    if "connector" in body and not is_alike(body["connector"], source.get("connector") or {}):
+        return False
+    group = body.get("model_group_id")
+    if group and group != source.get("model_group_id"):
+        return False
+    if "interface" in body and _sides(body["interface"]) != _sides(source.get("interface")):
+        return False
+    return all(body.get(name) == (source.get(name) or None) for name in ("description", "guardrails"))
+
+
+def _sides(interface: Any) -> dict[str, Any]:
+    """The server keeps each side as a text."""
+    found = interface if isinstance(interface, dict) else {}
+    return {name: json.loads(side) if isinstance(side, str) else side for name, side in found.items()}

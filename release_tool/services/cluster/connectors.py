@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from release_tool.core.ml import connector as connectors
 from release_tool.core.ml.api import get_settings
+from release_tool.core.ml.searches import hits
 from release_tool.core.ml.trusted import PRIVATE_IP, SETTING, merged, trusted_of, untrusted, write
 from release_tool.errors import Refused, RemoteFailed, UsageError
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
     from release_tool.services.cluster.sender import Sender
 
+NOT_FOUND = 404
+MAX_SAME = 100
 TRIES = 3
 """Whoever else writes the setting at the same time is met again at the next look."""
 
@@ -117,13 +120,43 @@ def update(cluster: Sender, connector_id: str, checked: connectors.Checked, *, t
     cluster.once(connectors.update(connector_id, checked))
 
 
-def same_name(cluster: Sender, name: str) -> tuple[str, ...]:
-    """Return the ids of the connectors that have exactly this name."""
+def search(cluster: Sender, text: str | None, limit: int) -> tuple[tuple[str, dict[str, Any]], ...]:
+    """Return connectors, id and fields; none where none was ever made.
+
+    Raises:
+        RemoteFailed: the cluster refused.
+        Unreachable: no answer.
+    """
     try:
-        hits = cluster.send(connectors.find(name))["hits"]["hits"]
-    except Refused:
-        return ()  # No connector was ever made, so the index is not there.
-    return tuple(str(hit["_id"]) for hit in hits if hit.get("_source", {}).get("name") == name)
+        return hits(cluster.send(connectors.find(text, size=limit)))
+    except Refused as error:
+        if error.status != NOT_FOUND:
+            raise
+        return ()  # Their index comes with the first one.
+
+
+def remove(cluster: Sender, connector_id: str) -> None:
+    """Delete a connector.
+
+    Raises:
+        RemoteFailed: models use it, which are named; or there is none.
+        Unreachable: no answer.
+    """
+    reply = cluster.send(connectors.delete(connector_id))
+    if isinstance(reply, dict) and reply.get("result") == "not_found":
+        raise RemoteFailed(f"There is no connector {connector_id!r}.", hint="See release-tool ml connector search.")
+
+
+def same_name(cluster: Sender, name: str) -> tuple[tuple[str, dict[str, Any]], ...]:
+    """Return the connectors that have exactly this name: id and fields."""
+    found = search(cluster, name, MAX_SAME)
+    return tuple(one for one in found if one[1].get("name") == name)
+
+
+def alike(cluster: Sender, checked: connectors.Checked) -> str | None:
+    """Return the id of the connector that an earlier run made of the same file; null where there is none."""
+    found = same_name(cluster, str(checked.body["name"]))
+    return next((ident for ident, source in found if connectors.is_alike(checked.body, source)), None)
 
 
 def _value(settings: Mapping[str, Any], name: str) -> str:

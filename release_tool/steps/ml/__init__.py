@@ -19,6 +19,7 @@ Examples:
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "get": ("release_tool.steps.ml.get", "Show what the cluster knows of a model."),
+    "connector": ("release_tool.steps.ml.connector", "Make and change connectors to models served elsewhere."),
     "predict": ("release_tool.steps.ml.predict", "Ask a deployed model."),
 }
 
