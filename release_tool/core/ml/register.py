@@ -55,6 +55,10 @@ class RateLimiter:
         return {"limit": number, "unit": self.unit}
 
 
+NO_LIMIT = RateLimiter(limit=1e9, unit="SECONDS")
+"""The server can't forget a rate limiter; nobody asks so often."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wishes:
     """What a person asks of a model beside its bytes; null: the server's default."""

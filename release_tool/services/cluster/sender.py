@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 if TYPE_CHECKING:
     from release_tool.core.ml.api import Generation
@@ -14,6 +14,10 @@ class Sender(Protocol):
     """Sends requests to one cluster; see ``transport.Cluster`` for what each promises."""
 
     cluster: ClusterAddress
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *_: object) -> None: ...
 
     def send(self, request: Request, *, timeout: float | None = None) -> Any:
         """Send a request, again while the cluster can't answer now."""

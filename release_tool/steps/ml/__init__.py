@@ -18,7 +18,19 @@ Examples:
 """
 
 COMMANDS: dict[str, tuple[str, str]] = {
+    "register": ("release_tool.steps.ml.register", "Register a model: an archive, an address or a name."),
+    "deploy": ("release_tool.steps.ml.deploy", "Deploy models and wait for each."),
+    "undeploy": ("release_tool.steps.ml.undeploy", "Undeploy models; they stay registered."),
+    "delete": ("release_tool.steps.ml.delete", "Delete models with their chunks."),
     "get": ("release_tool.steps.ml.get", "Show what the cluster knows of a model."),
+    "search": ("release_tool.steps.ml.search", "List the models of a cluster."),
+    "update": ("release_tool.steps.ml.update", "Change a model, also while it is deployed."),
+    "task": ("release_tool.steps.ml.task", "Show a task, or wait for it."),
+    "profile": ("release_tool.steps.ml.profile", "Show which node runs which model, and how fast."),
+    "stats": ("release_tool.steps.ml.stats", "Show the counters of ML Commons."),
+    "group": ("release_tool.steps.ml.group", "Make, change, delete and list model groups."),
+    "pretrained": ("release_tool.steps.ml.pretrained", "Say which models a cluster can register by name."),
+    "export-request": ("release_tool.steps.ml.export_request", "Print the HTTP requests of another ml command."),
     "connector": ("release_tool.steps.ml.connector", "Make and change connectors to models served elsewhere."),
     "predict": ("release_tool.steps.ml.predict", "Ask a deployed model."),
 }

@@ -16,12 +16,14 @@ if TYPE_CHECKING:
 
     from release_tool.core.ml.clusters import ClusterAddress
     from release_tool.global_options import Context
-    from release_tool.services.cluster.transport import Cluster
+    from release_tool.services.cluster.sender import Sender
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
 CLUSTER_VARIABLE = "RELEASE_TOOL_CLUSTER"
 DEFAULT_SECONDS = 120.0
+RECORDER = "release_tool.ml.recorder"
+"""Key of click's context under which export-request leaves what makes a recorder of a cluster's address, or of none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,8 +44,8 @@ class Asked:
             context.console.warning(f"The password travels unencrypted to {found.url}.")
         return found
 
-    def open(self, context: Context, *, connections: int = 1) -> Cluster:
-        """Return the transport to the cluster; nothing is sent yet.
+    def open(self, context: Context, *, connections: int = 1) -> Sender:
+        """Return the transport to the cluster, or under export-request what only notes; nothing is sent yet.
 
         Args:
             context: of the command.
@@ -53,6 +55,10 @@ class Asked:
             UsageError: as ``address``, or credentials are missing.
             MissingExtra: opensearch-py is not installed.
         """
+        noting = click.get_current_context().meta.get(RECORDER)
+        if noting is not None:
+            recorder: Sender = noting(self.cluster and self.address(context))
+            return recorder
         from release_tool.services.cluster.transport import Cluster
 
         return Cluster(self.address(context), os.environ, timeout=self.timeout, connections=connections)
@@ -80,6 +86,19 @@ def cluster_options(function: F) -> F:
         envvar=CLUSTER_VARIABLE,
         help=f"Address of the cluster, or its name in {SETTINGS_FILE}.  [env var: {CLUSTER_VARIABLE}]",
     )(decorated)
+
+
+wait_option = click.option(
+    "--wait",
+    type=click.FloatRange(min=0),
+    default=600.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long to wait for a task; it goes on afterwards.",
+)
+size_option = click.option(
+    "--size", type=click.IntRange(1, 10_000), default=100, show_default=True, metavar="N", help="At most so many."
+)
 
 
 def find_cluster(repo: Path, asked: str | None) -> ClusterAddress:

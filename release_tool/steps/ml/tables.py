@@ -10,6 +10,9 @@ from release_tool.core.escape import one_line
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from release_tool.core.ml.request import Request
+    from release_tool.services.cluster.sender import Sender
+
 MAX_VALUE = 300
 """Characters of one value; --json has all of it."""
 
@@ -38,3 +41,40 @@ def value_text(value: Any) -> str:
     text = value if isinstance(value, str) else "" if value is None else json.dumps(value, ensure_ascii=False)
     line = one_line(text)
     return line if len(line) <= MAX_VALUE else line[:MAX_VALUE] + "…"
+
+
+def flat(data: Any, before: str = "") -> list[tuple[str, Any]]:
+    """Return nested objects as rows: path → value."""
+    if not isinstance(data, dict):
+        return [(before, data)]
+    return [row for key, value in data.items() for row in flat(value, f"{before}.{key}" if before else str(key))]
+
+
+def profiled(reply: Any) -> list[tuple[Any, ...]]:
+    """Return a row for each node and model of a profile: memory and what predict took."""
+    nodes = (reply.get("nodes") or {}) if isinstance(reply, dict) else {}
+    lines: list[tuple[Any, ...]] = []
+    for node, said in nodes.items():
+        for model, one in (said.get("models") or {}).items():
+            took = one.get("predict_request_stats") or one.get("model_inference_stats") or {}
+            size = one.get("memory_size_estimation_cpu") or one.get("memory_size_estimation_gpu")
+            memory = f"{size / 1e6:.0f} MB" if isinstance(size, (int, float)) else ""
+            times = [f"{took[key]:.1f}" if key in took else "" for key in ("p50", "p90", "p99")]
+            lines.append((node, model, one.get("model_state"), memory, took.get("count"), *times))
+    return lines
+
+
+def found_or_none(cluster: Sender, request: Request) -> Any:
+    """Send a search; an index that nobody has made yet holds nothing.
+
+    Raises:
+        as the transport
+    """
+    from release_tool.errors import Refused
+
+    try:
+        return cluster.send(request)
+    except Refused as error:
+        if error.status == 404:
+            return {}
+        raise
