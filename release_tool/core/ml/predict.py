@@ -49,7 +49,7 @@ _FIELDS: dict[Function, frozenset[str]] = {
     **dict.fromkeys(TEXTS, frozenset({"text", "text_docs", "content_type", "parameters"})),
     Function.TEXT_SIMILARITY: frozenset({"query_text", "text_docs"}),
     Function.QUESTION_ANSWERING: frozenset({"question", "context"}),
-    Function.REMOTE: frozenset({"parameters", "text", "text_docs"}),
+    Function.REMOTE: frozenset({"parameters", "query_text", "text", "text_docs"}),
 }
 
 
@@ -108,7 +108,13 @@ class Row:
 
     def request(self, model_id: str, wanted: Wanted) -> Request:
         """Return the request that asks it."""
-        return predict(model_id, self.body, function=wanted.function.value if wanted.by_algorithm else None)
+        return predict(model_id, self.body, function=self._algorithm(wanted))
+
+    def _algorithm(self, wanted: Wanted) -> str | None:
+        """A remote model gets texts only by the path of what they are for; by its own it sees parameters alone."""
+        if wanted.function is Function.REMOTE and "text_docs" in self.body:
+            return (Function.TEXT_SIMILARITY if "query_text" in self.body else Function.TEXT_EMBEDDING).value
+        return wanted.function.value if wanted.by_algorithm else None
 
 
 def function_of(found: str) -> Function:
@@ -135,9 +141,9 @@ def text_rows(texts: Sequence[str], wanted: Wanted, *, query: str | None = None)
     paired = function in {Function.TEXT_SIMILARITY, Function.QUESTION_ANSWERING}
     if paired and query is None:
         raise RowFault(f"a model of {function.value} is asked with a query, too")
-    if not paired and query is not None:
+    if not paired and query is not None and function is not Function.REMOTE:
         raise RowFault(f"a model of {function.value} takes no query")
-    if function is Function.TEXT_SIMILARITY:
+    if function is Function.TEXT_SIMILARITY or (function is Function.REMOTE and query is not None):
         return (_row(1, {"query_text": query, "text_docs": list(texts)}, wanted),)
     if function is Function.QUESTION_ANSWERING:
         return tuple(_row(number, {"question": query, "context": text}, wanted) for number, text in enumerate(texts, 1))
@@ -191,7 +197,7 @@ def _row(line: int, found: dict[str, Any], wanted: Wanted) -> Row:
     odd = [key for key in found if key != _ID and key not in known]
     if odd:
         raise RowFault(f"says {odd[0][:80]!r}, which means nothing here: one of {', '.join(sorted(known))}")
-    if wanted.function is Function.TEXT_SIMILARITY:
+    if wanted.function is Function.TEXT_SIMILARITY or "query_text" in found:
         shown = _text(found, "query_text")
         body = {"query_text": shown, "text_docs": _texts(found)}
     elif wanted.function is Function.QUESTION_ANSWERING:
