@@ -231,8 +231,10 @@ def _connect(cluster: ClusterAddress, environment: Mapping[str, str], timeout: f
             raise UsageError(
                 f"{path} for {cluster.shown} is no file.", hint="Check ca, certificate and key under [clusters.NAME]."
             )
+    # The library would raise the server's notes on deprecations as warnings of Python's.
+    quiet: Any = type("Quiet", (Urllib3HttpConnection,), {"_raise_warnings": staticmethod(lambda *_: None)})
     try:
-        return Urllib3HttpConnection(
+        return quiet(
             host=parts.hostname or "", port=parts.port or (443 if secure else 80), url_prefix=parts.path,
             use_ssl=secure, timeout=timeout, headers=shown.headers, http_auth=shown.sign,
             pool_maxsize=connections, http_compress=False, **tls,

@@ -30,6 +30,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "stats": ("release_tool.steps.ml.stats", "Show the counters of ML Commons."),
     "group": ("release_tool.steps.ml.group", "Make, change, delete and list model groups."),
     "pretrained": ("release_tool.steps.ml.pretrained", "Say which models a cluster can register by name."),
+    "send": ("release_tool.steps.ml.send", "Send a request as a page of instructions writes it."),
     "export-request": ("release_tool.steps.ml.export_request", "Print the HTTP requests of another ml command."),
     "connector": ("release_tool.steps.ml.connector", "Make and change connectors to models served elsewhere."),
     "predict": ("release_tool.steps.ml.predict", "Ask a deployed model."),

@@ -63,6 +63,8 @@ def command(ctx: click.Context, /, *, form: str, server_version: str, words: tup
     name, chosen, rest = group.resolve_command(ctx, list(words))
     if chosen is None or name == ctx.info_name:
         raise click.UsageError(f"{name!r} sends no request of its own.", ctx)
+    # What the command would say of its progress is not so.
+    ctx.obj.console.verbosity = -1
     with redirect_stdout(StringIO()), chosen.make_context(name, rest, parent=ctx) as inner:
         chosen.invoke(inner)
     _print(ctx.obj, noted, form, _archive(words))
