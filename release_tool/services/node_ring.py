@@ -88,6 +88,13 @@ def answer(
         versions = {**node.libraries, **own_versions(client)}
         with deployed(client, archive, config, console) as model_id:
             replies = _ask_all(client, model_id, probes, kind, config=config, console=console)
+    return collected(replies, probes, kind, versions)
+
+
+def collected(
+    replies: Sequence[Any], probes: Sequence[Probe], kind: ModelKind, versions: dict[str, str]
+) -> NodeAnswers:
+    """Return the replies to all probes as arrays; a reply that is text is the server's refusal."""
     refused = {probe.id: reply for probe, reply in zip(probes, replies, strict=True) if isinstance(reply, str)}
     not_asked = tuple(key for key, words in refused.items() if words.endswith(INTERFACE_WORDS))
     errors = {key: words[:MAX_ERROR_CHARACTERS] for key, words in refused.items() if key not in not_asked}
@@ -176,7 +183,7 @@ def _ask_all(
                 if probe.series is not None:
                     # The server has one model of this function, the one that was deployed last.
                     return client.execute(TRAITS[kind].function_name, {"metrics": probe.series})
-                return _tensor(client.predict(model_id, request_of(probe, kind, asymmetric=asymmetric)), kind)
+                return tensor_of(client.predict(model_id, request_of(probe, kind, asymmetric=asymmetric)), kind)
             except RemoteFailed as error:
                 return str(error)
             finally:
@@ -206,7 +213,7 @@ def request_of(probe: Probe, kind: ModelKind, *, asymmetric: bool = False) -> di
             return body
 
 
-def _tensor(results: list[Any], kind: ModelKind) -> dict[str, Any]:
+def tensor_of(results: list[Any], kind: ModelKind) -> dict[str, Any]:
     """Return the one output of a reply.
 
     Raises:

@@ -7,7 +7,7 @@ That is why a swap that was killed anywhere can be completed, and can be undone.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -52,6 +52,8 @@ class Position(StrEnum):
 
     OLD = "old"
     NEW = "new"
+    MIXED = "mixed"
+    """Some places name the one, some the other."""
     GONE = "gone"
     """There is no such pipeline any more."""
     OTHER = "other"
@@ -98,6 +100,8 @@ class Swap:
     """Of the new model's archive."""
     there_before: tuple[str, ...]
     """Ids of the models with these bytes that were there before the swap: a rollback deletes none of them."""
+    new_group: bool
+    """Whether the new model's group comes with it, so that a rollback takes it away, too."""
     new_was_deployed: bool
     old_was_deployed: bool
     goal: Goal = Goal.FORWARD
@@ -119,11 +123,11 @@ def plan_changes(pipelines: Mapping[Side, Mapping[str, Any]], old: str) -> tuple
     )
 
 
-def merged(known: tuple[Change, ...], found: tuple[Change, ...]) -> tuple[Change, ...]:
+def merged(known: tuple[Change, ...], found: tuple[Change, ...], old: str, new: str | None) -> tuple[Change, ...]:
     """Return the changes of an earlier run with those that a new look adds.
 
-    A pipeline that still names the old model is taken as it is now; one that is not found to name it was switched
-    already, or is gone, and is kept as it was known.
+    A pipeline that still names the old model is taken as it is now, with the places that were switched already; one
+    that does not was switched, or is gone, and is kept as it was known.
     """
     fresh = {(change.side, change.name): change for change in found}
     result: list[Change] = []
@@ -131,10 +135,10 @@ def merged(known: tuple[Change, ...], found: tuple[Change, ...]) -> tuple[Change
         now = fresh.pop((change.side, change.name), None)
         if now is None:
             result.append(change)
-        else:
-            # Half switched by nobody of us: what was known stays known, so that a rollback restores all of it.
-            missing = tuple(place for place in change.places if place not in now.places)
-            result.append(now if not missing else change)
+            continue
+        done = tuple(place for place in change.places if new is not None and value_at(now.before, place) == new)
+        both = tuple(sorted({*now.places, *done}))
+        result.append(replace(now, before=with_values(now.before, done, old), places=both))
     result += fresh.values()
     return tuple(sorted(result, key=lambda change: (change.side is Side.SEARCH, change.name)))
 
@@ -143,12 +147,12 @@ def position(change: Change, current: Any, old: str, new: str | None) -> Positio
     """Return which model a pipeline names now; ``current`` is null where it is gone."""
     if current is None:
         return Position.GONE
-    named = {str(value_at(current, place)) for place in change.places}
+    named = {value_at(current, place) for place in change.places}
     if named == {old}:
         return Position.OLD
     if new is not None and named == {new}:
         return Position.NEW
-    return Position.OTHER
+    return Position.MIXED if named <= {old, new} - {None} else Position.OTHER
 
 
 def next_put(
@@ -170,6 +174,9 @@ def next_put(
         if now in {wanted, Position.GONE}:
             continue
         if now is Position.OTHER:
+            other = swap.old if forward else swap.new
+            if other is None or not places(body, other):
+                continue  # somebody wrote it anew, and it does not name the model that it must not name
             return change, None
         return change, with_values(body, change.places, target)
     return None
