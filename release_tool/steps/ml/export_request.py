@@ -21,7 +21,7 @@ out where there are others.
 \b
 Examples:
   release-tool ml export-request deploy cleMb4kBJ1eYAeTMFFg4
-  release-tool ml export-request --as dev-tools register all-MiniLM-L6-v2 --version 1.0.2
+  release-tool ml export-request --as dev-tools register all-MiniLM-L6-v2
   release-tool ml export-request --server-version 2.6 undeploy cleMb4kBJ1eYAeTMFFg4
 """
 

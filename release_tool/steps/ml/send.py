@@ -24,7 +24,7 @@ request and sends nothing.
 \b
 Examples:
   release-tool ml send register.txt
-  echo "GET /_plugins/_ml/stats" | release-tool ml send -
+  release-tool ml send register.txt --dry-run
 """
 
 
