@@ -173,6 +173,11 @@ _TABLE: tuple[tuple[str, str, str], ...] = (
         "Switch it on: release-tool ml update --enable.",
     ),
     (
+        r"When passing AsymmetricTextEmbeddingParameters",
+        "The model does not tell queries from passages: it was registered without prefixes.",
+        "Leave --content-type out, or register it with query_prefix and passage_prefix.",
+    ),
+    (
         r"embedding model chosen is asymmetric",
         "The model tells queries from passages, and the request does not say which this is.",
         "Give --content-type query or --content-type passage.",

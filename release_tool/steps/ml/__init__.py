@@ -22,6 +22,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "deploy": ("release_tool.steps.ml.deploy", "Deploy models and wait for each."),
     "undeploy": ("release_tool.steps.ml.undeploy", "Undeploy models; they stay registered."),
     "delete": ("release_tool.steps.ml.delete", "Delete models with their chunks."),
+    "doctor": (
+        "release_tool.steps.ml.doctor",
+        "Say what a cluster can do with models, and what stands in the way.",
+    ),
     "get": ("release_tool.steps.ml.get", "Show what the cluster knows of a model."),
     "search": ("release_tool.steps.ml.search", "List the models of a cluster."),
     "update": ("release_tool.steps.ml.update", "Change a model, also while it is deployed."),

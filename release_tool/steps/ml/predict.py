@@ -159,8 +159,13 @@ def _ask_texts(
     from release_tool.steps.ml.predicting import Tally, failure_of
     from release_tool.steps.ml.tables import rows as table
 
-    tally = Tally()
-    answers = list(_run(context, cluster, model, given, wanted).answers(iter(rows), tally))
+    tally, run = Tally(), _run(context, cluster, model, given, wanted)
+    if len(rows) == 1:
+        # Of one question the server's own refusal says most.
+        reply = cluster.send(rows[0].request(model, wanted))
+        answers = [run.answer_of(rows[0], reply)]
+    else:
+        answers = list(run.answers(iter(rows), tally))
     shown = [
         cells
         for row, answer in zip(rows, answers, strict=True)

@@ -89,19 +89,21 @@ class Run:
         return self.cluster.once(question.request(self.model_id, self.wanted))
 
     def _answer(self, turn: Turn) -> Answer:
-        question = turn.question
-        asked = self.digest(question)
+        question, asked = turn.question, self.digest(turn.question)
         if isinstance(question, Bad):
             return Answer(line=question.line, id=None, asked=asked, error={"message": f"The line {question.why}."})
-        results = results_of(turn.reply)
-        if turn.refused is not None:
-            error = {
-                "message": str(turn.refused), "hint": turn.refused.hint, "status": getattr(turn.refused, "status", 0)
-            }  # fmt: skip
-        elif results is None:
-            error = {"message": f"The reply holds no results: {one_line(str(turn.reply))[:300]}"}
-        else:
+        if turn.refused is None:
+            return self.answer_of(question, turn.reply)
+        status = getattr(turn.refused, "status", 0)
+        error = {"message": str(turn.refused), "hint": turn.refused.hint, "status": status}
+        return Answer(line=question.line, id=question.id, asked=asked, error=error)
+
+    def answer_of(self, question: Row, reply: Any) -> Answer:
+        """Return what a reply says to a question."""
+        results, asked = results_of(reply), self.digest(question)
+        if results is not None:
             return Answer(line=question.line, id=question.id, asked=asked, results=results)
+        error = {"message": f"The reply holds no results: {one_line(str(reply))[:300]}"}
         return Answer(line=question.line, id=question.id, asked=asked, error=error)
 
     def digest(self, question: Row | Bad) -> str:
