@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from release_tool.core.ml.api import delete_group, delete_model, get_model, undeploy
@@ -96,9 +96,12 @@ def remove_model(cluster: Sender, model_id: str, *, limit: float = DELETE_SECOND
         except Refused as error:
             if error.status == 404:
                 return
-            # The state follows the undeploy a moment later; until then delete is refused.
+            # The state follows the undeploy a moment later; until then delete is refused. A remote model that was
+            # being deployed by its first question when it was undeployed is deployed again after that.
             if "deployed state" not in error.said or time.monotonic() > deadline:
                 raise
             time.sleep(PAUSE_SECONDS)
+            with suppress(Refused):
+                cluster.send(undeploy([model_id], generation=cluster.generation))
         else:
             return

@@ -9,18 +9,20 @@ import click
 
 from release_tool.steps import emit
 from release_tool.steps.ml.connection import cluster_options, wait_option
+from release_tool.steps.ml.remote_options import remote_options
 from release_tool.steps.ml.wishing import wish_options
 
 if TYPE_CHECKING:
     from release_tool.global_options import Context
     from release_tool.steps.ml.connection import Asked
 
-HELP = """Register a model: an archive, one at an address, or a pretrained one by its name.
+HELP = """Register a model: an archive, one at an address, a pretrained one by its name, or a remote one.
 
 \b
 ARCHIVE   its bytes are sent in parts; a run that was cut is gone on with by running again
 URL       the cluster fetches it; config.json beside it, or --config, says what it is
 NAME      a model of release-tool ml pretrained list, with --version and --format
+--remote  no archive but a connector, by its id or as a file (see ml connector), and --name
 
 What the cluster has already, by its sha256, is used and not sent twice. An archive that compat says can't run there is
 refused (exit code 6), one that no node has room for too (13). A register that fails leaves nothing behind.
@@ -30,16 +32,18 @@ Examples:
   release-tool ml register work/archives/acme_tiny-1.0.0-onnx.zip --deploy
   release-tool ml register https://models.example.org/tiny.zip --config tiny.config.json
   release-tool ml register all-MiniLM-L6-v2 --version 1.0.2 --format torch_script --group "our models"
+  release-tool ml register --remote a1eMb4kBJ1eYAeTMAljY --name "our chat model" --guardrails guardrails.json
 """
 
 
 @click.command(help=HELP, short_help="Register a model: an archive, an address or a name.")
-@click.argument("target", metavar="ARCHIVE|URL|NAME")
+@click.argument("target", metavar="[ARCHIVE|URL|NAME]", required=False)
 @click.option("--config", type=click.Path(path_type=Path), help="Its config.json.  [default: the one beside it]")
 @click.option("--sha256", metavar="HEX", help="Of the archive at an address.  [default: that of its config]")
 @click.option("--download", is_flag=True, help="Download what lies at the address, to know its sha256.")
 @click.option("--format", "fmt", type=click.Choice(["torch_script", "onnx"]), help="Of a pretrained model.")
 @wish_options
+@remote_options
 @click.option("--deploy", is_flag=True, help="Deploy it, too.")
 @click.option("--node", "nodes", multiple=True, metavar="ID", help="Deploy on this node only; repeatable.")
 @click.option("--keep", is_flag=True, help="Leave what a failed register has made.")
@@ -48,7 +52,7 @@ Examples:
 @wait_option
 @cluster_options
 @click.pass_context
-def command(ctx: click.Context, /, target: str, *, asked: Asked, **given: Any) -> None:
+def command(ctx: click.Context, /, target: str | None, *, asked: Asked, **given: Any) -> None:
     """Look what is meant, and register it."""
     from release_tool.steps.ml.registering import run_register
 

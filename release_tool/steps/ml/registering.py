@@ -11,6 +11,7 @@ from release_tool.services.cluster.registering import Desk, Registered, register
 from release_tool.services.cluster.room import check_room
 from release_tool.services.cluster.undoing import remove_model
 from release_tool.steps.ml.deploying import deploy_model
+from release_tool.steps.ml.remote_options import refuse_remote_only, run_remote, with_interface
 from release_tool.steps.ml.targets import address_config, archive_config, check_compat, listed
 from release_tool.steps.ml.wishing import group_body, named, wishes_of
 
@@ -23,12 +24,12 @@ if TYPE_CHECKING:
     from release_tool.steps.ml.connection import Asked
 
 
-def run_register(context: Context, target: str, given: Mapping[str, Any], asked: Asked) -> dict[str, Any]:
+def run_register(context: Context, target: str | None, given: Mapping[str, Any], asked: Asked) -> dict[str, Any]:
     """Register what a person names, deploy it where asked, and return how it ended.
 
     Args:
         context: of the command.
-        target: an archive, an address or a name.
+        target: an archive, an address or a name; null for a remote model.
         given: the command's options.
         asked: the cluster.
 
@@ -38,12 +39,25 @@ def run_register(context: Context, target: str, given: Mapping[str, Any], asked:
         RemoteFailed, Unreachable, IntegrityError: see ``services.cluster.registering``.
     """
     wishes = wishes_of(given)
+    if (target is None) == (given["remote"] is None):
+        raise UsageError(
+            "Either an archive, an address or a name is registered, or a remote model.",
+            hint="Name one of them, or a connector with --remote.",
+        )
+    if target is not None:
+        refuse_remote_only(given)
+    connector: dict[str, Any] = {}
     with asked.open(context) as cluster:
+        wishes = with_interface(wishes, given, cluster.version)
         desk = Desk(
             console=context.console, work=context.work, keep=given["keep"], again=given["again"],
             limit=given["wait"], group=given["group"], group_body=group_body(given),
         )  # fmt: skip
-        if "://" in target:
+        if target is None:
+            remote = run_remote(context, cluster, given, wishes, desk)
+            done = remote.registered
+            connector = {"connector_id": remote.connector_id, "connector_made": remote.connector_made}
+        elif "://" in target:
             done = _by_url(context, cluster, target, given, wishes, desk)
         elif Path(target).exists() or target.endswith(".zip"):
             done = _by_chunks(context, cluster, Path(target), given, wishes, desk)
@@ -52,7 +66,7 @@ def run_register(context: Context, target: str, given: Mapping[str, Any], asked:
         nodes = _deployed(context, cluster, done, given) if given["deploy"] else ()
     return {
         "model_id": done.model_id, "reused": done.reused, "sent_bytes": done.sent_bytes, "group_id": done.group_id,
-        "deployed": bool(given["deploy"]), "nodes": list(nodes),
+        "deployed": bool(given["deploy"]), "nodes": list(nodes), **connector,
     }  # fmt: skip
 
 
