@@ -37,12 +37,18 @@ def commands(text):
     return [shlex.split(line.partition(" | ")[0])[1:] for line in lines if line.startswith("release-tool ")]
 
 
+def with_all_below(command):
+    """Yield a command and, of a group, those below it."""
+    yield command
+    for below in getattr(command, "commands", {}).values():
+        yield from with_all_below(below)
+
+
 @pytest.mark.parametrize("page", DOCS, ids=lambda path: path.name)
 def test_the_commands_of_a_page_exist_with_their_options(page):
     for arguments in commands(page.read_text(encoding="utf-8")):
         name = next(word for word in arguments if word in COMMANDS)
-        command = cli.get_command(None, name)
-        whole = [command, *getattr(command, "commands", {}).values()]
+        whole = list(with_all_below(cli.get_command(None, name)))
         params = [parameter for one in whole for parameter in one.params]
         known = {option for parameter in params for option in (*parameter.opts, *parameter.secondary_opts)}
         unknown = [word for word in arguments if word.startswith("--") and word.split("=")[0] not in known]

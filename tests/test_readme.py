@@ -89,6 +89,8 @@ def test_the_commands_of_the_readme_exist_with_their_options(readme):
     for arguments in found:
         command = cli.get_command(None, arguments[0])
         assert command is not None, arguments
+        for word in arguments[1:]:
+            command = getattr(command, "commands", {}).get(word, command)
         known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
         unknown = [word for word in arguments[1:] if word.startswith("--") and word.split("=")[0] not in known]
         assert not unknown, f"release-tool {arguments[0]} has no {unknown}"

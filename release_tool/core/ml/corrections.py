@@ -119,11 +119,11 @@ def _renamed(request: Request, version: str, made: list[Correction]) -> Request:
 def _task_type(body: dict[str, Any], _: str, made: list[Correction]) -> dict[str, Any]:
     if "model_task_type" not in body:
         return body
-    rest = {key: value for key, value in body.items() if key != "model_task_type"}
-    function = body.get("function_name", body["model_task_type"])
     sentence = "model_task_type is read by no server any more; it is called function_name."
     made.append(Correction(name="model-task-type", sentence=sentence))
-    return {**rest, "function_name": function}
+    if "function_name" in body:
+        return {key: value for key, value in body.items() if key != "model_task_type"}
+    return {"function_name" if key == "model_task_type" else key: value for key, value in body.items()}
 
 
 def _function(body: dict[str, Any], version: str, made: list[Correction]) -> dict[str, Any]:
@@ -131,7 +131,7 @@ def _function(body: dict[str, Any], version: str, made: list[Correction]) -> dic
         return body
     sentence = "Without function_name a server since 3.1 reads model_config wrongly; TEXT_EMBEDDING is the default."
     made.append(Correction(name="function-name", sentence=sentence))
-    return {**body, "function_name": "TEXT_EMBEDDING"}
+    return ordered({**body, "function_name": "TEXT_EMBEDDING"})
 
 
 def _order(body: dict[str, Any], version: str, made: list[Correction]) -> dict[str, Any]:
