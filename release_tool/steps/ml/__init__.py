@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "deploy": ("release_tool.steps.ml.deploy", "Deploy models and wait for each."),
     "undeploy": ("release_tool.steps.ml.undeploy", "Undeploy models; they stay registered."),
     "delete": ("release_tool.steps.ml.delete", "Delete models with their chunks."),
+    "bench": ("release_tool.steps.ml.bench", "Measure how fast a deployed model answers."),
     "doctor": (
         "release_tool.steps.ml.doctor",
         "Say what a cluster can do with models, and what stands in the way.",
@@ -38,6 +39,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "export-request": ("release_tool.steps.ml.export_request", "Print the HTTP requests of another ml command."),
     "connector": ("release_tool.steps.ml.connector", "Make and change connectors to models served elsewhere."),
     "predict": ("release_tool.steps.ml.predict", "Ask a deployed model."),
+    "swap": ("release_tool.steps.ml.swap", "Let a new model take the place of an old one."),
 }
 
 
