@@ -33,6 +33,10 @@ Examples:
   release-tool ml predict cleMb4kBJ1eYAeTMFFg4 --input texts.jsonl --output answers.jsonl --parallel 8
   release-tool ml predict cleMb4kBJ1eYAeTMFFg4 --query "what is rain" "water that falls" "a kind of bread"
 """
+WAYS = (
+    "content_type", "sparse_format", "target_response", "positions", "return_number", "return_bytes", "by_algorithm",
+)  # fmt: skip
+"""Options that are fields of ``Wanted``."""
 
 
 @click.command(help=HELP, short_help="Ask a deployed model.")
@@ -84,20 +88,29 @@ def command(context: Context, /, model: str, texts: tuple[str, ...], *, asked: A
         if given[option] and source is None:
             raise UsageError(f"--{option} is about --input.", hint="Give --input, or leave it out.")
     with asked.open(context, connections=given["parallel"] or DEFAULT_PARALLEL) as cluster:
-        wanted = _wanted(cluster, model, given)
+        wanted = wanted_of(cluster, model, given)
         if source is None:
             _ask_texts(context, cluster, model, _rows(texts, wanted, given), given, wanted)
         else:
             _ask_file(context, cluster, model, given, wanted)
 
 
-def _wanted(cluster: Sender, model: str, given: dict[str, Any]) -> Wanted:
-    """Return how to ask; the cluster says what the model does where the person does not."""
+def wanted_of(cluster: Sender, model: str, given: dict[str, Any]) -> Wanted:
+    """Return how to ask; the cluster says what the model does where the person does not.
+
+    Args:
+        cluster: that has the model.
+        model: its id.
+        given: the options of this command, as far as there are any.
+
+    Raises:
+        UsageError: models of this function can't be asked, or not in this way, or not by this version.
+    """
     from release_tool.core.ml.api import get_model
     from release_tool.core.ml.predict import Wanted, function_of
     from release_tool.errors import UsageError
 
-    named = given["function"]
+    named = given.get("function")
     if named is None:
         found = cluster.send(get_model(model))
         named = str(found.get("algorithm") or found.get("function_name") or "")
@@ -107,11 +120,8 @@ def _wanted(cluster: Sender, model: str, given: dict[str, Any]) -> Wanted:
         raise UsageError(
             f"A model of {named[:60]!r} is not asked by predict.", hint="Name what it does with --function."
         ) from error
-    wanted = Wanted(
-        function=function, content_type=given["content_type"], sparse_format=given["sparse_format"],
-        target_response=given["target_response"], positions=given["positions"], return_number=given["return_number"],
-        return_bytes=given["return_bytes"], by_algorithm=given["by_algorithm"],
-    )  # fmt: skip
+    asked = {name: value for name, value in given.items() if name in WAYS and value is not None}
+    wanted = Wanted(function=function, **asked)
     problem = wanted.misfit() or wanted.too_new(cluster.version)
     if problem:
         raise UsageError(f"This can't be asked of {cluster.cluster.shown}: {problem}.", hint="Leave the option out.")
