@@ -20,11 +20,16 @@ if TYPE_CHECKING:
     from release_tool.core.ml.predict import Wanted
 
 DEFAULT_CONCURRENCY = (1, 4)
-DEFAULT_WORDS = (
-    "uestions", "thread", "round", "least", "with", "fewer", "the", "end", "round", "would", "tell", "where",
-    "threads", "have", "none", "left", "river", "hill", "town", "market", "winter", "garden", "letter", "window",
-    "bridge", "music", "forest", "morning", "stone", "paper", "silver", "engine", "water", "harbour", "summer",
-    "village", "history", "road", "island", "record", "mountain", "field", "school", "station", "question", "evening",
+DEFAULT_WORDS = (8, 64, 256)
+DEFAULT_REQUESTS = 200
+ROUNDS = 10
+TURNS = 8
+"""Questions a thread in a round, at least: with fewer the end of a round would tell, where threads have none left."""
+
+_WORDS = (
+    "river", "hill", "town", "market", "winter", "garden", "letter", "window", "bridge", "music", "forest", "morning",
+    "stone", "paper", "silver", "engine", "water", "harbour", "summer", "village", "history", "road", "island",
+    "record", "mountain", "field", "school", "station", "question", "evening",
 )  # fmt: skip
 
 
