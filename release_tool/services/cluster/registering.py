@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 READY = frozenset({"REGISTERED", "DEPLOYING", "DEPLOYED", "PARTIALLY_DEPLOYED", "UNDEPLOYED", "DEPLOY_FAILED"})
 """States in which all bytes of a model are there."""
+
+SETTLE_SECONDS = 30.0
+SETTLE_PAUSE = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -240,7 +244,10 @@ def _opened(cluster: Sender, body: dict[str, Any]) -> str:
 
 def _finish(cluster: Sender, model_id: str, body: dict[str, Any], desk: Desk) -> None:
     """Look that the server has all, and set what it dropped with the last chunk."""
-    state = model_state(cluster.send(get_model(model_id)))
+    deadline = time.monotonic() + SETTLE_SECONDS
+    # The server answers the last chunk before it has written the model's new state.
+    while (state := model_state(cluster.send(get_model(model_id)))) not in READY and time.monotonic() < deadline:
+        time.sleep(SETTLE_PAUSE)
     if state not in READY:
         raise RemoteFailed(
             f"All chunks were sent and the model {model_id} is {state or 'in no state'}.",
