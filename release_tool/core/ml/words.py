@@ -118,6 +118,16 @@ _TABLE: tuple[tuple[str, str, str], ...] = (
         "Give its id with --group, or another name.",
     ),
     (
+        r"associated model versions",
+        "The model group still holds models.",
+        "Delete them first: release-tool ml search, release-tool ml delete.",
+    ),
+    (
+        r"cannot specify model access control parameters",
+        "The cluster does not hold anybody to who may see a group: model access control is off.",
+        "Leave --access-mode and the roles out, or switch on plugins.ml_commons.model_access_control_enabled.",
+    ),
+    (
         r"(?:Model group not found|Failed to find model group|Fail to find model group)",
         "There is no such model group.",
         "See release-tool ml group search, or name one to be made.",

@@ -172,7 +172,11 @@ def _same(cluster: Sender, body: dict[str, Any], model_id: str | None, desk: Des
         if (ident, source) not in alike:
             desk.console.info(f"The same bytes are there as {ident}, {source.get('name')}, asked for otherwise.")
     # One that is whole before one that is on its way; then the one that this folder knows.
-    return min(alike, key=lambda one: (model_state(one[1]) not in READY, one[0] != model_id, one[0]), default=None)
+    best = min(alike, key=lambda one: (model_state(one[1]) not in READY, one[0] != model_id, one[0]), default=None)
+    if best is None or model_state(best[1]) in READY:
+        return best
+    # A search sees a state a moment after it has changed.
+    return best[0], cluster.send(get_model(best[0]))
 
 
 def _search(cluster: Sender, sha256: str) -> tuple[tuple[str, dict[str, Any]], ...]:

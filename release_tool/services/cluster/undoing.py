@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from release_tool.services.cluster.sender import Sender
 
 DELETE_SECONDS = 60.0
-PAUSE_SECONDS = 0.5
+GROUP_SECONDS = 20.0
+PAUSE_SECONDS = 0.25
 REFUSALS = (RemoteFailed, IntegrityError, ValidationFailed)
 """Errors after which running again would meet the same end, so that nothing need be kept for it."""
 
@@ -71,7 +72,7 @@ def _take_away(cluster: Sender, console: Console, undo: Undo) -> None:
             found = find_group(cluster, undo.group_name)
             group_id = found.group_id if found else None
         if group_id and is_empty(cluster, group_id):
-            cluster.send(delete_group(group_id))
+            remove_group(cluster, group_id)
     except ReleaseError as error:
         what = undo.model_id or undo.group_id or undo.group_name
         console.warning(f"What the failed register left ({what}) could not be taken away: {error}")
@@ -103,5 +104,28 @@ def remove_model(cluster: Sender, model_id: str, *, limit: float = DELETE_SECOND
             time.sleep(PAUSE_SECONDS)
             with suppress(Refused):
                 cluster.send(undeploy([model_id], generation=cluster.generation))
+        else:
+            return
+
+
+def remove_group(cluster: Sender, group_id: str, *, limit: float = GROUP_SECONDS) -> None:
+    """Delete a group whose models are gone; one that is gone is no error.
+
+    The chunks of a deleted model name its group, and a search sees them until the next refresh: until then the server
+    refuses.
+
+    Raises:
+        RemoteFailed, Unreachable: it is still there.
+    """
+    deadline = time.monotonic() + limit
+    while True:
+        try:
+            cluster.send(delete_group(group_id))
+        except Refused as error:
+            if error.status == 404:
+                return
+            if "associated model" not in error.said or time.monotonic() > deadline:
+                raise
+            time.sleep(PAUSE_SECONDS)
         else:
             return

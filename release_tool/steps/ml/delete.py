@@ -33,9 +33,9 @@ Examples:
 @click.pass_obj
 def command(context: Context, models: tuple[str, ...], *, undeploy: bool, group: bool, asked: Asked) -> None:
     """Delete one after the other."""
-    from release_tool.core.ml.api import delete_group, delete_model, get_model
+    from release_tool.core.ml.api import delete_model, get_model
     from release_tool.services.cluster.grouping import is_empty
-    from release_tool.services.cluster.undoing import remove_model
+    from release_tool.services.cluster.undoing import remove_group, remove_model
 
     done = []
     with asked.open(context) as cluster:
@@ -47,7 +47,7 @@ def command(context: Context, models: tuple[str, ...], *, undeploy: bool, group:
                 cluster.send(delete_model(model))
             emptied = bool(group_id) and is_empty(cluster, str(group_id))
             if emptied:
-                cluster.send(delete_group(str(group_id)))
+                remove_group(cluster, str(group_id))
             done.append({"model_id": model, "group_id": group_id if emptied else None})
     lines = (
         f"deleted  {one['model_id']}" + (f" and the group {one['group_id']}" if one["group_id"] else "") for one in done

@@ -98,9 +98,11 @@ def _by_chunks(
             f"{archive.name} is not the archive of its config.json: {sha256[:16]}… is not {str(said)[:16]}….",
             hint="Name the config.json that belongs to it with --config; nothing was sent.",
         )
-    check_compat(context, archive, config, cluster.version, force=given["force"])
     body = bodies.by_chunks(config, size, sha256, named(wishes, name=_name(config, archive.stem)))
     _refuse_too_new(body, cluster)
+    # What is judged is what is sent: with its hash, in its order, with the keys that a person replaced.
+    asked = {key: value for key, value in body.items() if key != "total_chunks"}
+    check_compat(context, archive, asked, cluster.version, force=given["force"])
     check_room(cluster, size, body["model_format"], context.console, force=given["force"])
     return register_archive(cluster, archive, body, desk)
 
