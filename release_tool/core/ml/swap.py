@@ -137,7 +137,7 @@ def merged(known: tuple[Change, ...], found: tuple[Change, ...], old: str, new: 
             result.append(change)
             continue
         done = tuple(place for place in change.places if new is not None and value_at(now.before, place) == new)
-        both = tuple(sorted({*now.places, *done}))
+        both = tuple(dict.fromkeys((*now.places, *done)))
         result.append(replace(now, before=with_values(now.before, done, old), places=both))
     result += fresh.values()
     return tuple(sorted(result, key=lambda change: (change.side is Side.SEARCH, change.name)))

@@ -5,13 +5,12 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from release_tool.core.ml.api import delete_group, deploy, undeploy
-from release_tool.core.ml.searches import hits, models_of_hash
+from release_tool.core.ml.api import deploy, undeploy
+from release_tool.core.ml.searches import hits, models_in_group, models_of_hash
 from release_tool.core.ml.tasks import model_state
 from release_tool.errors import Refused, Unreachable
-from release_tool.services.cluster.grouping import is_empty
 from release_tool.services.cluster.swap_looking import find_model, need_model
-from release_tool.services.cluster.undoing import remove_model
+from release_tool.services.cluster.undoing import remove_group, remove_model
 from release_tool.services.cluster.waiting import WAIT_SECONDS, wait
 
 if TYPE_CHECKING:
@@ -74,23 +73,13 @@ def take_away(cluster: Sender, model_id: str, *, with_group: bool) -> None:
     source = find_model(cluster, model_id)
     group_id = (source or {}).get("model_group_id")
     remove_model(cluster, model_id)
-    if with_group and group_id and _empties(cluster, str(group_id), model_id):
-        try:
-            cluster.send(delete_group(str(group_id)))
-        except Refused as error:
-            if error.status != 404:
-                raise
+    if with_group and group_id and _others(cluster, str(group_id), model_id) == 0:
+        remove_group(cluster, str(group_id))
 
 
-def _empties(cluster: Sender, group_id: str, model_id: str) -> bool:
-    """Tell whether a group is empty; a model that was deleted a moment ago is found for a second more."""
-    for _ in range(6):
-        if is_empty(cluster, group_id):
-            return True
-        if find_model(cluster, model_id) is not None:
-            return False
-        time.sleep(POLL_SECONDS)
-    return False
+def _others(cluster: Sender, group_id: str, model_id: str) -> int:
+    """Return how many other models are in a group; one deleted a moment ago is found for a second more."""
+    return sum(ident != model_id for ident, _ in hits(cluster.send(models_in_group(group_id))))
 
 
 def ensure_undeployed(cluster: Sender, model_id: str) -> None:

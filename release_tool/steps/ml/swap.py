@@ -55,18 +55,25 @@ Examples:
 @click.pass_context
 def command(ctx: click.Context, /, old: str | None, new: str | None, *, asked: Asked, **given: Any) -> None:
     """Look where the swap stands, and go on."""
+    from contextlib import nullcontext
+
+    from release_tool.lock import hold
     from release_tool.steps.ml.swap_running import run_back, run_finish, run_forward
     from release_tool.steps.ml.swap_telling import swap_text
 
     context: Context = ctx.obj
     if sum(bool(given[name]) for name in ("finish", "rollback", "dry_run")) > 1:
         raise click.UsageError("--dry-run, --finish and --rollback exclude each other.", ctx)
-    if given["rollback"]:
-        done = run_back(context, asked)
-    elif given["finish"]:
-        done = run_finish(context, asked, despite=given["despite_mentions"])
-    else:
-        if old is None or new is None:
-            raise click.UsageError("OLD and NEW are wanted, or --finish or --rollback.", ctx)
-        done = run_forward(context, asked, old, new, given)
+    ending = given["finish"] or given["rollback"]
+    if not ending and (old is None or new is None):
+        raise click.UsageError("OLD and NEW are wanted, or --finish or --rollback.", ctx)
+    if ending and old is not None:
+        raise click.UsageError("--finish and --rollback take the models from swap.json.", ctx)
+    with nullcontext() if given["dry_run"] else hold(context.work, "ml swap"):
+        if given["rollback"]:
+            done = run_back(context, asked)
+        elif given["finish"]:
+            done = run_finish(context, asked, despite=given["despite_mentions"])
+        else:
+            done = run_forward(context, asked, str(old), str(new), given)
     emit(context, swap_text(done), done)
