@@ -58,7 +58,8 @@ def action_faults(
     try:
         yield from _url_faults(texts.get("url"), parameters, is_open=is_open)
         yield from _header_faults(action.get("headers", {}), parameters, credential, is_open=is_open)
-        yield from _body_faults(texts, parameters)
+        if "request_body" in texts or "request_body" not in action:
+            yield from _body_faults(texts, parameters)
     except ValueError:
         return  # A circle among the parameters, which has a fault of its own.
     yield from _function_faults(texts, "pre_process_function", PRE_PROCESS, version)

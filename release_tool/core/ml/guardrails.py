@@ -305,6 +305,10 @@ def model_faults(guard: GuardrailModel, reply: Mapping[str, Any] | None) -> Iter
     state = str(reply.get("model_state", "unknown"))
     # A remote model is deployed by the first who asks it; the five seconds that a guardrail waits are enough for that.
     if state not in ("DEPLOYED", "PARTIALLY_DEPLOYED"):
-        yield Fault(guard.field, f"names {guard.model_id}, which is {one_line(state)}", "deploy it first")
+        yield Fault(
+            guard.field,
+            f"names {guard.model_id}, which is {one_line(state)}",
+            "wait until it is deployed" if state == "DEPLOYING" else "deploy it first",
+        )
     if str(reply.get("algorithm", reply.get("function_name", ""))).upper() != "REMOTE":
         yield Fault(guard.field, f"names {guard.model_id}, which is no remote model")

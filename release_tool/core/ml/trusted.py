@@ -8,6 +8,7 @@ Commons ``Connector.validateConnectorURL`` (an expression must match all of an a
 from __future__ import annotations
 
 import re
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -59,8 +60,11 @@ def is_trusted(url: str, expressions: Sequence[str]) -> bool | None:
     unknown = False
     for one in expressions:
         try:
-            if re.fullmatch(one, url):
-                return True
+            with warnings.catch_warnings():
+                # Python warns of sets that it may read otherwise one day.
+                warnings.simplefilter("ignore", FutureWarning)
+                if re.fullmatch(one, url):
+                    return True
         except re.error:
             unknown = True
     return None if unknown else False
@@ -83,8 +87,11 @@ def _escaped(text: str) -> str:
 
 
 def merged(expressions: Sequence[str], urls: Sequence[str]) -> tuple[str, ...]:
-    """Return the whole list with what the addresses lack at its end; the list itself where they lack nothing."""
-    missing = dict.fromkeys(expression_for(url) for url in untrusted(urls, expressions))
+    """Return the whole list with what the addresses lack at its end; the list itself where they lack nothing.
+
+    An address of which nothing is known gets an expression of its own, too: it harms nobody.
+    """
+    missing = dict.fromkeys(expression_for(url) for url in urls if not is_trusted(url, expressions))
     return (*expressions, *(one for one in missing if one not in expressions))
 
 
