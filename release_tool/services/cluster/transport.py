@@ -109,16 +109,24 @@ class Cluster:
                 ignore=EVERY_STATUS, headers=headers,
             )  # fmt: skip
         except SSLError as error:
-            raise Unreachable(
-                f"{self.cluster.shown} can't prove who it is: {one_line(str(error.info or error.error))}",
-                hint="Name the authority that signed its certificate: ca under [clusters.NAME].",
-            ) from error
+            raise self._mistrusted(one_line(str(error.info or error.error))) from error
         except ConnectionTimeout as error:
             raise self._silent(request, f"no answer within {timeout or self.timeout:.0f} s") from error
         except Lost as error:
             cause = _cause(error)
             raise self._silent(request, one_line(str(cause)) or type(cause).__name__) from cause
         return int(status), str(raw)
+
+    def _mistrusted(self, why: str) -> Unreachable:
+        if "alert" in why.lower():  # what the other side sends
+            return Unreachable(
+                f"{self.cluster.shown} does not take who one is: {why}",
+                hint="Name a certificate that it trusts: auth, certificate and key under [clusters.NAME].",
+            )
+        return Unreachable(
+            f"{self.cluster.shown} can't prove who it is: {why}",
+            hint="Name the authority that signed its certificate: ca under [clusters.NAME].",
+        )
 
     def _silent(self, request: Request, why: str) -> Unreachable:
         return Unreachable(
