@@ -107,14 +107,12 @@ def models(cluster, tmp_path_factory):
     folder = tmp_path_factory.mktemp("kinds")
     desk = Desk(console=Console(verbosity=-1), work=folder)
     found = {}
-    groups = []
     try:
         for kind, archive, said in archives(folder):
             wishes = Wishes(name=f"asking {kind} {uuid.uuid4()}")
             body = register.by_chunks(said, archive.stat().st_size, file_sha256(archive), wishes)
             done = register_archive(cluster, archive, body, desk)
             found[kind] = done.model_id
-            groups.append(done.group_id)
             deploy_model(cluster, done.model_id, desk.console)
         yield found
     finally:
