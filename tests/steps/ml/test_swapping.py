@@ -1,0 +1,264 @@
+"""A new model takes the place of an old one on a real OpenSearch while queries go on, and none of them fails."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import threading
+from contextlib import contextmanager, suppress
+
+import pytest
+from killing import run_killed
+from tiny_models import make
+
+from release_tool.cli import run
+from release_tool.core.bundle import bundle_name
+from release_tool.errors import ReleaseError, RemoteFailed
+
+pytestmark = pytest.mark.node
+
+TEXTS = ("the river bank in the city", "a search engine for documents", "winter on the mountain", "king and queen")
+PROBES = {
+    "schema": "release-tool/probes@1",
+    "texts": [
+        {"id": f"text-{place}", "shape": "short", "role": "passage", "text": text}
+        for place, text in enumerate((*TEXTS, "music, science; history", "word " * 600))
+    ],
+    "pairs": [],
+}
+
+
+class Bench:
+    """A release of each kind, and an index on the node that an old model serves."""
+
+    def __init__(self, node, folder):
+        self.node = node
+        self.folder = folder
+        self.client = node.client()
+        self.probes = folder / "probes.json"
+        self.probes.write_text(json.dumps(PROBES))
+        self.made = []
+
+    def release(self, name, kind, **options):
+        """Return the work folder of a release with both formats."""
+        work = self.folder / f"{name}-work"
+        if not work.exists():
+            model = make(self.folder / name, "bert", kind, **options)
+            kind = kind.removesuffix("-st")
+            assert run(["-q", "--work", str(work), "trace", str(model), "--version", "1.0.0", "--kind", kind]) == 0
+            assert run(["-q", "--work", str(work), "validate", "--probes", str(self.probes)]) == 0
+        return work
+
+    def register(self, work, artifact):
+        """Register an archive of a release under a name of its own, and deploy it; return its id."""
+        name = f"m4-{secrets.token_hex(4)}"
+        bundle = json.loads((work / bundle_name(artifact)).read_text())
+        archive, config = (str(work / bundle[key]["path"]) for key in ("archive", "config"))
+        arguments = ["-q", "--work", str(self.folder / name), "ml", "register", archive, "--config", config]
+        assert run([*arguments, "--name", name, "--deploy"]) == 0
+        found = self.models({"term": {"name.keyword": name}})
+        assert len(found) == 1
+        self.made.append(found[0])
+        return found[0]
+
+    def models(self, query):
+        """Return the ids of the models that a query finds."""
+        with suppress(RemoteFailed):
+            self.client.request("POST", "/.plugins-ml-model/_refresh")
+        whole = {"bool": {"filter": [query], "must_not": [{"exists": {"field": "chunk_number"}}]}}
+        reply = self.client.request("POST", "/_plugins/_ml/models/_search", {"query": whole, "_source": False})
+        return [hit["_id"] for hit in reply["hits"]["hits"]]
+
+    @contextmanager
+    def index(self, field, processor, model_id):
+        """Make an index whose documents and queries one model encodes."""
+        name = f"m4-{secrets.token_hex(4)}"
+        call = self.client.request
+        try:
+            settings = {"default_pipeline": name, "search.default_pipeline": name, "number_of_replicas": 0}
+            encode = {processor: {"model_id": model_id, "field_map": {"text": "vector"}}}
+            call("PUT", f"/_ingest/pipeline/{name}", {"processors": [encode], "description": "as it was", "version": 3})
+            enrich = {"neural_query_enricher": {"neural_field_default_id": {"vector": model_id}}}
+            call("PUT", f"/_search/pipeline/{name}", {"request_processors": [enrich]})
+            mappings = {"properties": {"text": {"type": "text"}, "vector": field}}
+            index = {"number_of_shards": 1, "knn": field["type"] == "knn_vector", **settings}
+            call("PUT", f"/{name}", {"settings": {"index": index}, "mappings": mappings})
+            lines = [line for key, text in enumerate(TEXTS) for line in ({"index": {"_id": str(key)}}, {"text": text})]
+            assert not self.client.bulk(f"/{name}/_bulk?refresh=true", lines)["errors"]
+            yield name
+        finally:
+            for path in (f"/{name}", f"/_ingest/pipeline/{name}", f"/_search/pipeline/{name}"):
+                with suppress(ReleaseError):
+                    call("DELETE", path)
+
+    def pipelines(self, name):
+        """Return both pipelines of an index."""
+        return {side: self.client.request("GET", f"/_{side}/pipeline/{name}")[name] for side in ("ingest", "search")}
+
+    def named(self, name):
+        """Return the models that the pipelines of an index name."""
+        found = self.pipelines(name)
+        (encode,) = found["ingest"]["processors"][0].values()
+        enrich = found["search"]["request_processors"][0]["neural_query_enricher"]
+        return {encode["model_id"], *enrich["neural_field_default_id"].values()}
+
+    def close(self):
+        for model_id in self.made:
+            with suppress(ReleaseError):
+                self.client.remove(model_id)
+        self.client.close()
+
+
+@pytest.fixture(scope="module")
+def bench(node, tmp_path_factory):
+    """Lend the node with releases; afterwards no model of this file is on it."""
+    found = Bench(node, tmp_path_factory.mktemp("swap"))
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def swap(bench, tmp_path, monkeypatch):
+    """Return a function that runs ml swap in a work folder of its own."""
+    monkeypatch.setenv("RELEASE_TOOL_CLUSTER", bench.node.url)
+    monkeypatch.setenv("RELEASE_TOOL_ML_SWAP_PROBES", str(bench.probes))
+
+    def call(*arguments):
+        return run(["-q", "--json", "--work", str(tmp_path / "swap"), "ml", "swap", *map(str, arguments)])
+
+    call.arguments = lambda *rest: ["--work", str(tmp_path / "swap"), "ml", "swap", *map(str, rest)]
+    call.document = lambda: json.loads((tmp_path / "swap" / "swap.json").read_text())
+    return call
+
+
+@pytest.fixture(autouse=True)
+def cluster_address(bench, monkeypatch):
+    monkeypatch.setenv("RELEASE_TOOL_CLUSTER", bench.node.url)
+
+
+@contextmanager
+def asked_all_the_time(bench, index, query):
+    """Ask a query in a loop; afterwards none has failed and each has found the document of its own text."""
+    ended, wrong, count = threading.Event(), [], [0]
+
+    def loop():
+        with bench.node.client() as client:
+            while not ended.is_set():
+                for key, text in enumerate(TEXTS):
+                    body = {"size": 1, "_source": False, "query": query(text)}
+                    try:
+                        hits = client.request("POST", f"/{index}/_search", body)["hits"]["hits"]
+                        if [hit["_id"] for hit in hits] != [str(key)]:
+                            wrong.append(hits)
+                    except ReleaseError as error:
+                        wrong.append(error)
+                    count[0] += 1
+
+    thread = threading.Thread(target=loop)
+    thread.start()
+    try:
+        yield count
+    finally:
+        ended.set()
+        thread.join()
+    assert wrong == []
+    assert count[0] > len(TEXTS)
+
+
+def neural(text):
+    return {"neural": {"vector": {"query_text": text, "k": 2}}}
+
+
+def neural_sparse(text):
+    return {"neural_sparse": {"vector": {"query_text": text}}}
+
+
+KNN = {"type": "knn_vector", "dimension": 32, "method": {"name": "hnsw", "engine": "lucene", "space_type": "l2"}}
+
+
+@pytest.fixture
+def dense(bench):
+    """Return a release and the id of its ONNX model, deployed."""
+    work = bench.release("dense", "dense")
+    return work, bench.register(work, "onnx")
+
+
+def of_release(bench, work, artifact):
+    sha256 = json.loads((work / f"certificate-{artifact}.json").read_text())["archive_sha256"]
+    return bench.models({"term": {"model_content_hash_value": sha256}})
+
+
+def test_a_dense_model_is_swapped_and_put_back_and_swapped_for_good_while_queries_go_on(bench, dense, swap, capsys):
+    work, old = dense
+    with bench.index(KNN, "text_embedding", old) as index, asked_all_the_time(bench, index, neural):
+        before = bench.pipelines(index)
+        assert swap(old, work, "--artifact", "torch_script", "--dry-run") == 0
+        shown = json.loads(capsys.readouterr().out)
+        assert shown["stage"] == "dry run"
+        assert [one["name"] for one in shown["pipelines"]] == [index, index]
+        assert [(one["index"], one["dimension"]) for one in shown["fields"]] == [(index, 32)]
+        assert bench.pipelines(index) == before
+        assert of_release(bench, work, "torch_script") == []
+
+        assert swap(old, work, "--artifact", "torch_script") == 0
+        told = json.loads(capsys.readouterr().out)
+        assert told["stage"] == "switched"
+        assert told["proven"]["probes"] == len(PROBES["texts"])
+        assert bench.named(index) == {told["new"]}
+        assert bench.client.state(old) == "DEPLOYED"
+
+        assert swap("--rollback") == 0
+        assert bench.pipelines(index) == before
+        assert of_release(bench, work, "torch_script") == []
+
+        assert swap(old, work, "--artifact", "torch_script") == 0
+        assert swap("--finish") == 0
+        (new,) = of_release(bench, work, "torch_script")
+        assert bench.named(index) == {new}
+        with pytest.raises(RemoteFailed, match="404"):
+            bench.client.state(old)
+    bench.client.remove(new)
+    assert swap("--rollback") == 2
+    assert "deleted" in capsys.readouterr().err
+
+
+def test_killed_at_any_request_a_swap_goes_on_or_back_and_no_query_fails(bench, dense, swap, capfd):
+    work, old = dense
+    forward = swap.arguments(old, work, "--artifact", "torch_script")
+    back = swap.arguments("--rollback")
+    places = {"forward": 0, "back": 0}
+    with bench.index(KNN, "text_embedding", old) as index, asked_all_the_time(bench, index, neural):
+        before = bench.pipelines(index)
+
+        def go_back():
+            assert run(["-q", *back]) == 0, capfd.readouterr().err
+            assert bench.pipelines(index) == before
+            assert of_release(bench, work, "torch_script") == []
+
+        def go_on():
+            assert run(["-q", *forward]) == 0, capfd.readouterr().err
+            (new,) = of_release(bench, work, "torch_script")
+            assert bench.named(index) == {new}
+
+        for place in range(1, 20):
+            if not run_killed(forward, place, after=place % 2 == 0):
+                break
+            places["forward"] = place
+            if place % 3 == 0:
+                go_on()
+            go_back()
+        else:
+            pytest.fail("the swap never ended")
+        for place in range(1, 20):
+            if place > 1:
+                go_on()
+            if not run_killed(back, place, after=place % 2 == 1):
+                break
+            places["back"] = place
+            if place % 2 == 0:
+                go_on()
+            go_back()
+        else:
+            pytest.fail("the rollback never ended")
+    assert places["forward"] >= 5
+    assert places["back"] >= 4
