@@ -173,6 +173,41 @@ _TABLE: tuple[tuple[str, str, str], ...] = (
         "Change the text, or the guardrails with release-tool ml update.",
     ),
     (
+        r"host name has private ip address",
+        "The model is in a private network, and the cluster asks none there.",
+        "Allow it: plugins.ml_commons.connector.private_ip_enabled true, known from 2.16 on.",
+    ),
+    (
+        r"Missing credential",
+        "The connector has no access_key and secret_key; a role is taken by Amazon OpenSearch Service only.",
+        "Give both by the names of variables: --credential access_key=AWS_ACCESS_KEY_ID.",
+    ),
+    (
+        r"pre_process_function not defined in connector",
+        "The connector does not say how texts become a question.",
+        "Ask by --parameter, or give its action a pre_process_function.",
+    ),
+    (
+        r"Some parameter placeholder not filled in payload|Invalid payload",
+        "The question lacks a parameter that the connector's body names.",
+        "Give it with --parameter; a model that is asked by texts is asked by release-tool ml predict.",
+    ),
+    (
+        r"models are still using this connector",
+        "Models use the connector.",
+        "Undeploy them to change it, delete them to delete it; their ids are named.",
+    ),
+    (
+        r"no predict action found",
+        "The connector has no action with action_type predict.",
+        "Add one with release-tool ml connector update.",
+    ),
+    (
+        r"Error from remote service",
+        "The service behind the connector refused the question.",
+        "Its own words stand at the end; look at the connector's parameters and credential.",
+    ),
+    (
         r"Request is throttled|rate limit",
         "The model's rate limiter stopped the request.",
         "Wait, or change it with release-tool ml update --rate-limit.",

@@ -19,14 +19,15 @@ if TYPE_CHECKING:
 HELP = """Make a connector from a file of JSON (- is stdin) or from a blueprint.
 
 Everything that the server would refuse, skip or misread is told first. Addresses that the cluster does not trust are
-refused unless --trust adds them: the list is merged, nothing of it is lost.
+refused unless --trust adds them: the list is merged, nothing of it is lost. --credential takes the name of a variable,
+or an ARN such as roleArn=arn:aws:iam::123456789012:role/models.
 
 \b
 Examples:
   release-tool ml connector create my-connector.json
   release-tool ml connector create --blueprint openai-embedding --set model=text-embedding-3-small
-  release-tool ml connector create --blueprint bedrock-claude-3 --set region=us-east-1 \\
-      --credential roleArn=arn:aws:iam::123456789012:role/models
+  release-tool ml connector create --blueprint bedrock-claude-3 --set region=us-east-1
+  release-tool ml connector create --blueprint cohere-chat --credential cohere_key=MY_VARIABLE
 """
 
 

@@ -23,8 +23,7 @@ model that uses the connector is deployed.
 \b
 Examples:
   release-tool ml connector update a1eMb4kBJ1eYAeTMAljY change.json
-  echo '{"credential": {"openAI_key": "${env.OPENAI_KEY}"}}' | \\
-      release-tool ml connector update a1eMb4kBJ1eYAeTMAljY -
+  release-tool ml connector update a1eMb4kBJ1eYAeTMAljY - < change.json
 """
 
 
