@@ -20,15 +20,25 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound="Callable[..., Any]")
 
 _FILE = click.Path(path_type=Path)
-_OPTIONS: tuple[Callable[[Any], Any], ...] = (
-    click.option("--remote", metavar="ID|FILE", help="Register a model that this connector asks, and no archive."),
-    click.option("--internal", is_flag=True, help="Keep the connector of --remote FILE inside of the model."),
-    click.option("--trust", is_flag=True, help="Add its addresses to those that the cluster trusts, if they lack."),
+_HELD: tuple[Callable[[Any], Any], ...] = (
     click.option("--guardrails", type=_FILE, help="JSON: what a remote model may not be told and may not say."),
     click.option("--interface", metavar="FILE|PRESET", help="JSON schemas, input and output, that it is held to."),
     click.option("--input-schema", type=_FILE, help="One side of --interface: what it is asked."),
     click.option("--output-schema", type=_FILE, help="The other side: what it answers."),
 )
+_OPTIONS: tuple[Callable[[Any], Any], ...] = (
+    click.option("--remote", metavar="ID|FILE", help="Register a model that this connector asks, and no archive."),
+    click.option("--internal", is_flag=True, help="Keep the connector of --remote FILE inside of the model."),
+    click.option("--trust", is_flag=True, help="Add its addresses to those that the cluster trusts, if they lack."),
+    *_HELD,
+)
+
+
+def held_options(function: F) -> F:
+    """Add only what says what a model may be asked and may answer."""
+    for option in reversed(_HELD):
+        function = option(function)
+    return function
 
 
 def remote_options(function: F) -> F:
@@ -76,6 +86,28 @@ def _presets() -> str:
     from release_tool.core.ml.interface_presets import PRESETS
 
     return ", ".join(one.name for one in PRESETS)
+
+
+def with_guardrails(
+    context: Context, cluster: Sender, wishes: Wishes, path: Path | None, model: Mapping[str, Any]
+) -> Wishes:
+    """Return wishes with guardrails for a model that is there; what they name is looked up on the cluster.
+
+    Raises:
+        UsageError: the file can't be read.
+        RequestError: the model is not remote, or the guardrails would guard nothing.
+    """
+    from release_tool.core.ml.guardrails import read_guardrails
+    from release_tool.services.cluster.guarding import check
+    from release_tool.steps.ml.connector_input import read_json
+
+    if path is None:
+        return wishes
+    function = str(model.get("algorithm") or model.get("function_name") or "")
+    checked = read_guardrails(read_json(path), function_name=function, version=cluster.version)
+    for note in (*checked.notes, *check(cluster, checked)):
+        context.console.warning(note)
+    return replace(wishes, guardrails=checked.body)
 
 
 def refuse_remote_only(given: Mapping[str, Any]) -> None:

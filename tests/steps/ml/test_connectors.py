@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 from model_server.server import KEY, ModelServer
@@ -108,6 +109,9 @@ def test_a_remote_model_goes_from_a_file_to_an_answer_and_away_again(capsys, nod
             assert "guardrail" in stopped.err + stopped.out
             refused = ml(capsys, *ask, "prompt=hello", code=10)
             assert "does not fit the interface" in refused.err + refused.out
+            guardrails.write_text('{"input_guardrail": {"regex": ["(?s).*hello.*"]}}')
+            ml(capsys, "update", done["model_id"], "--guardrails", guardrails)
+            assert soon_refused(capsys, *ask, 'messages=[{"role": "user", "content": "hello"}]')
             assert "Models use the connector" in ml(capsys, "connector", "delete", ident, code=10).err
             ml(capsys, "undeploy", done["model_id"])
             ml(capsys, "delete", done["model_id"])
@@ -115,3 +119,13 @@ def test_a_remote_model_goes_from_a_file_to_an_answer_and_away_again(capsys, nod
     finally:
         setting({PRIVATE_IP: None, SETTING: None})
         cluster.close()
+
+
+def soon_refused(capsys, *words):
+    """Tell whether a question is refused within a few seconds: nodes hear of an update after it was answered."""
+    for _ in range(50):
+        if run(["ml", *map(str, words)]) == 10:
+            return "guardrail" in capsys.readouterr().err
+        capsys.readouterr()
+        time.sleep(0.1)
+    return False
