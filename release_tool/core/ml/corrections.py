@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from release_tool.core.escape import server_text
 from release_tool.core.ml.api import ML, is_since
+from release_tool.core.ml.credentials import with_names
+from release_tool.core.ml.guardrails import MODEL, SIDES
 from release_tool.core.ml.register import WITHOUT_MODEL_CONFIG, ordered
 from release_tool.core.ml.request import Request
 
@@ -94,6 +96,8 @@ def correct(request: Request, version: str) -> tuple[Request, tuple[Correction, 
     if request.path.endswith(("/models/_register", "/models/_upload", "/_register_meta", "/models/meta")):
         for rule in _RULES:
             body = rule(body, version, made)
+    elif request.path.startswith(f"{ML}/connectors/"):
+        body = _secret(_signs(body, version, made), version, made)
     elif "/model_groups/" in request.path:
         body = _signs(body, version, made)
     elif request.path == "/_cluster/settings":
@@ -184,8 +188,38 @@ def _format(body: dict[str, Any], _: str, made: list[Correction]) -> dict[str, A
     return {**body, "model_format": text.upper()}
 
 
+def _secret(body: dict[str, Any], _: str, made: list[Correction]) -> dict[str, Any]:
+    """Name a variable where a page has an ellipsis; a secret itself is not ours to move."""
+    inner = body.get("connector", body)
+    if not isinstance(inner, dict) or not isinstance(inner.get("credential"), dict):
+        return body
+    named, changed = with_names(inner["credential"])
+    if not changed:
+        return body
+    sentence = f"The credential only hints at {', '.join(changed)}; the value is read from the environment."
+    made.append(Correction(name="credential", sentence=sentence))
+    filled = {**inner, "credential": named}
+    return {**body, "connector": filled} if "connector" in body else filled
+
+
+def _filter(body: dict[str, Any], _: str, made: list[Correction]) -> dict[str, Any]:
+    guardrails = body.get("guardrails")
+    if not isinstance(guardrails, dict) or guardrails.get("type") != MODEL:
+        return body
+    changed = {
+        side: {**guardrails[side], "response_filter": ""}
+        for side in SIDES
+        if isinstance(guardrails.get(side), dict) and "response_filter" not in guardrails[side]
+    }
+    if not changed:
+        return body
+    sentence = "A guardrail model without response_filter can't be handed from node to node; an empty one is sent."
+    made.append(Correction(name="response-filter", sentence=sentence))
+    return {**body, "guardrails": {**guardrails, **changed}}
+
+
 _RULES: tuple[Callable[[dict[str, Any], str, list[Correction]], dict[str, Any]], ...] = (
-    _task_type, _function, _order, _pooling, _signs, _sparse, _format,
+    _task_type, _function, _order, _pooling, _signs, _sparse, _format, _secret, _filter,
 )  # fmt: skip
 
 
