@@ -117,9 +117,8 @@ def wanted_of(cluster: Sender, model: str, given: dict[str, Any]) -> Wanted:
     try:
         function = function_of(named)
     except ValueError as error:
-        raise UsageError(
-            f"A model of {named[:60]!r} is not asked by predict.", hint="Name what it does with --function."
-        ) from error
+        what = f"A model of {named[:60]!r} is not asked by predict." if named else "Nobody says what the model does."
+        raise UsageError(what, hint="Name it with --function.") from error
     asked = {name: value for name, value in given.items() if name in WAYS and value is not None}
     wanted = Wanted(function=function, **asked)
     problem = wanted.misfit() or wanted.too_new(cluster.version)
