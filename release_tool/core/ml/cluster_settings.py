@@ -44,6 +44,7 @@ class Setting:
     opens: str | None = None
     """The value that lets things be done; null where there is none."""
     since: str = "2.4"
+    """The first release whose plugin registers it."""
     until: str | None = None
     """The first version on which it has no effect; null while it has one."""
     instead: str | None = None
@@ -81,26 +82,27 @@ EXCLUDED = "exclude_nodes._name"
 
 SETTINGS: tuple[Setting, ...] = (
     Setting(name=ONLY_ML_NODE, kind=Kind.SWITCH, opens="false", what="models run on nodes of the role ml only"),
-    Setting(name=LOCAL_ROLES, kind=Kind.LIST, since="2.12", what="roles of the nodes that local models run on"),
+    Setting(name=LOCAL_ROLES, kind=Kind.LIST, since="2.10", what="roles of the nodes that local models run on"),
     Setting(name=EXCLUDED, kind=Kind.LIST, since="2.7", what="names of the nodes that no model runs on"),
     Setting(name=LOCAL_MODEL, kind=Kind.SWITCH, opens="true", since="2.13", what="local models are served"),
     Setting(name=VIA_URL, kind=Kind.SWITCH, opens="true", since="2.8", what="models are registered by address"),
     Setting(name=VIA_FILE, kind=Kind.SWITCH, opens="true", since="2.8", what="archives are uploaded by chunks"),
     Setting(name=TRUSTED_URL, kind=Kind.EXPRESSION, what="addresses that archives are fetched from"),
-    Setting(name=REMOTE, kind=Kind.SWITCH, opens="true", since="2.9", what="remote models are called"),
+    Setting(name=REMOTE, kind=Kind.SWITCH, opens="true", since="2.10", what="remote models are called"),
     Setting(
         name=TRUSTED_ENDPOINTS.removeprefix(PREFIX), kind=Kind.EXPRESSIONS, since="2.9",
         what="addresses that connectors may call",
     ),
     Setting(
-        name=PRIVATE_IP, kind=Kind.SWITCH, opens="true", since="2.16",
+        name=PRIVATE_IP, kind=Kind.SWITCH, opens="true", since="2.15",
         what="connectors may call addresses of a private network",
     ),
     Setting(
-        name=CUSTOM_PLAN, kind=Kind.SWITCH, opens="true", what="one may choose the nodes that a model is deployed on"
+        name=CUSTOM_PLAN, kind=Kind.SWITCH, opens="true", since="2.7",
+        what="one may choose the nodes that a model is deployed on",
     ),
     Setting(name=ACCESS_CONTROL, kind=Kind.SWITCH, since="2.8", what="model groups are open to some people only"),
-    Setting(name=CONTROLLER, kind=Kind.SWITCH, opens="true", since="2.12", what="limits of rates hold"),
+    Setting(name=CONTROLLER, kind=Kind.SWITCH, opens="true", since="2.18", what="limits of rates hold"),
     Setting(
         name=HEAP, kind=Kind.NUMBER, since="2.9",
         what="per cent of the heap in use from which the breaker is open; 100 never",
@@ -126,22 +128,24 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(name="max_deploy_model_tasks_per_node", kind=Kind.NUMBER, since="2.7", what="deploys at once on a node"),
     Setting(name="max_ml_task_per_node", kind=Kind.NUMBER, what="tasks at once on a node"),
-    Setting(name="ml_task_timeout_in_seconds", kind=Kind.NUMBER, what="seconds after which a task has failed"),
+    Setting(
+        name="ml_task_timeout_in_seconds", kind=Kind.NUMBER, since="2.5", what="seconds after which a task has failed"
+    ),
     Setting(
         name="sync_up_job_interval_in_seconds", kind=Kind.NUMBER,
         what="seconds between two looks at which node runs what; 0 never",
     ),
     Setting(
-        name="model_auto_deploy.enable", kind=Kind.SWITCH, opens="true", since="2.9",
+        name="model_auto_deploy.enable", kind=Kind.SWITCH, opens="true", since="2.13",
         what="a remote model is deployed when it is first asked",
     ),
     Setting(
         name="model_auto_redeploy.enable", kind=Kind.SWITCH, opens="true", since="2.7",
         what="models are deployed again after a node comes or goes",
     ),
-    Setting(name="safe_delete_model", kind=Kind.SWITCH, since="2.18", what="a model in use can't be deleted"),
+    Setting(name="safe_delete_model", kind=Kind.SWITCH, since="2.19", what="a model in use can't be deleted"),
     Setting(name="monitoring_request_count", kind=Kind.NUMBER, what="requests that a profile counts"),
-    Setting(name="max_json_size", kind=Kind.NUMBER, since="3.1", what="characters that a request may have"),
+    Setting(name="max_json_size", kind=Kind.NUMBER, since="3.5", what="characters that a request may have"),
 )  # fmt: skip
 BY_NAME = {setting.name: setting for setting in SETTINGS}
 

@@ -234,8 +234,9 @@ def _parameters(found: dict[str, Any], wanted: Wanted) -> dict[str, Any]:
         if content_type not in CONTENT_TYPES:
             raise RowFault(f"has a content_type that is none of {', '.join(CONTENT_TYPES)}")
         parameters["content_type"] = content_type
-    if wanted.sparse_format is not None:
-        parameters["sparse_embedding_format"] = wanted.sparse_format.upper()
+    # Words are every server's default, and older ones know no parameters of sparse models.
+    if wanted.sparse_format == "token_id":
+        parameters["sparse_embedding_format"] = "TOKEN_ID"
     return parameters
 
 

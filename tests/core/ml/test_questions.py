@@ -60,6 +60,7 @@ def test_a_line_says_what_its_own_text_is_before_the_option_does():
 def test_token_ids_are_asked_for_by_the_servers_own_word(function):
     wanted = Wanted(function=function, sparse_format="token_id")
     assert body("a", wanted)["parameters"] == {"sparse_embedding_format": "TOKEN_ID"}
+    assert body("a", Wanted(function=function, sparse_format="word")) == {"text_docs": ["a"]}
 
 
 def test_pairs_are_asked_by_a_query_with_all_documents_and_by_a_question_with_each_context():
