@@ -151,6 +151,7 @@ WRITING = {
     "notify": ("notify", "--server", "https://ci.example.org"),
     "answer": ["answer"],
     "propose": ("propose", "--repository", "octo-org/models"),
+    "ml": ("ml", "register", "tiny.zip", "--cluster", "http://127.0.0.1:9"),
 }
 OTHER_PLACES = {"compat", "doctor", "listing", "models", "node", "rebuild", "record", "verify"}
 """They write nothing into the work folder; rebuild has one of its own inside (a test below), others write into

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from release_tool.steps import emit
-from release_tool.steps.ml.connection import cluster_options, wait_option
+from release_tool.steps.ml.connection import RECORDER, cluster_options, wait_option
 from release_tool.steps.ml.remote_options import remote_options
 from release_tool.steps.ml.wishing import wish_options
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from release_tool.global_options import Context
     from release_tool.steps.ml.connection import Asked
 
@@ -57,7 +61,26 @@ def command(ctx: click.Context, /, target: str | None, *, asked: Asked, **given:
     from release_tool.steps.ml.registering import run_register
 
     context: Context = ctx.obj
-    done = run_register(context, target, given, asked)
+    with _own_folder(ctx, target) as folder:
+        done = run_register(replace(context, work=folder), target, given, asked)
     state = "deployed  " if done["deployed"] else "registered  "
     note = " (it was there already)" if done["reused"] else ""
     emit(context, f"{state}{done['model_id']}{note}", done)
+
+
+@contextmanager
+def _own_folder(ctx: click.Context, target: str | None) -> Iterator[Path]:
+    """Lend the folder in which an upload notes how far it is: one upload at a time, and none of an export's notes."""
+    from tempfile import TemporaryDirectory
+
+    from release_tool.lock import hold
+
+    work: Path = ctx.obj.work
+    if RECORDER in ctx.meta:
+        with TemporaryDirectory() as folder:
+            yield Path(folder)
+    elif target is not None and "://" not in target and target.endswith(".zip"):
+        with hold(work, "ml register"):
+            yield work
+    else:
+        yield work
