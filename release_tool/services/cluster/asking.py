@@ -46,8 +46,9 @@ class Turn(NamedTuple):
 class Pace:
     """Slows all threads down together where the server says that it is asked too much."""
 
-    def __init__(self, patience: float) -> None:
+    def __init__(self, patience: float, tell: Callable[[str], None] | None = None) -> None:
         self.patience = patience
+        self._tell = tell
         self._lock = threading.Lock()
         self._not_before = 0.0
         self._ended = threading.Event()
@@ -75,6 +76,12 @@ class Pace:
         with self._lock:
             self._not_before = max(self._not_before, time.monotonic() + pause)
 
+    def _tell_once(self, why: str) -> None:
+        with self._lock:
+            tell, self._tell = self._tell, None
+        if tell is not None:
+            tell(why)
+
     def ask(self, send: Callable[[], Any]) -> tuple[Any, float]:
         """Send until there is an answer; return it and the seconds that it took.
 
@@ -92,6 +99,7 @@ class Pace:
                 waitable = isinstance(error, ServiceUnable) or was_cut(error)
                 if not waitable or self.ended or time.monotonic() + pause - first > self.patience:
                     raise
+                self._tell_once(str(error))
             self.slow(pause)
             pause = min(LAST_PAUSE, pause * 2)
 
@@ -102,6 +110,7 @@ def ask_all(
     *,
     parallel: int,
     patience: float = PATIENCE_SECONDS,
+    tell: Callable[[str], None] | None = None,
 ) -> Iterator[Turn]:
     """Yield what comes of each question, in their order.
 
@@ -110,12 +119,13 @@ def ask_all(
         send: asks one; is called by several threads.
         parallel: how many at once.
         patience: seconds for which a question is asked again while the server can't.
+        tell: gets the server's words when it can't for the first time.
 
     Raises:
         RemoteFailed: a refusal that would meet every question, see ``FATAL_STATUSES``.
         ServiceUnable, Unreachable: the server still can't, or it is gone.
     """
-    pace = Pace(patience)
+    pace = Pace(patience, tell)
     waiting: queue.SimpleQueue[tuple[Question, Future[tuple[Any, float]]] | None] = queue.SimpleQueue()
     held: deque[tuple[Question, Future[tuple[Any, float]]]] = deque()
     # Daemons: an interrupted run does not wait for answers that nobody reads.

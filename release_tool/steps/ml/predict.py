@@ -37,6 +37,10 @@ WAYS = (
     "content_type", "sparse_format", "target_response", "positions", "return_number", "return_bytes", "by_algorithm",
 )  # fmt: skip
 """Options that are fields of ``Wanted``."""
+SILENT_STATES = frozenset({
+    "REGISTERING", "REGISTERED", "UNDEPLOYED", "DEPLOY_FAILED", "UPLOADING", "UPLOADED", "UNLOADED", "LOAD_FAILED",
+})  # fmt: skip
+"""States of a model in which no node has it, by the names of both generations."""
 
 
 @click.command(help=HELP, short_help="Ask a deployed model.")
@@ -114,6 +118,7 @@ def wanted_of(cluster: Sender, model: str, given: dict[str, Any]) -> Wanted:
     if named is None:
         found = cluster.send(get_model(model))
         named = str(found.get("algorithm") or found.get("function_name") or "")
+        _check_answers(found, model, named)
     try:
         function = function_of(named)
     except ValueError as error:
@@ -125,6 +130,23 @@ def wanted_of(cluster: Sender, model: str, given: dict[str, Any]) -> Wanted:
     if problem:
         raise UsageError(f"This can't be asked of {cluster.cluster.shown}: {problem}.", hint="Leave the option out.")
     return wanted
+
+
+def _check_answers(found: dict[str, Any], model: str, named: str) -> None:
+    """Refuse to ask a local model that is not deployed: a remote one is deployed when it is first asked.
+
+    Raises:
+        RemoteFailed: it is not.
+    """
+    from release_tool.core.escape import one_line
+    from release_tool.errors import RemoteFailed
+
+    state = str(found.get("model_state") or "")
+    if named.lower() != Function.REMOTE and state in SILENT_STATES:
+        raise RemoteFailed(
+            f"The model {one_line(model)} is {state.lower()} and not deployed.",
+            hint=f"Deploy it first: release-tool ml deploy {one_line(model)}.",
+        )
 
 
 def _rows(texts: tuple[str, ...], wanted: Wanted, given: dict[str, Any]) -> tuple[Row, ...]:
@@ -190,10 +212,13 @@ def _ask_texts(
 
 def _ask_file(context: Context, cluster: Sender, model: str, given: dict[str, Any], wanted: Wanted) -> None:
     from release_tool.core.quantity import plural
+    from release_tool.errors import UsageError
     from release_tool.services.cluster.answer_file import AnswerFile
     from release_tool.steps.ml.predicting import failure_of, open_input, read_questions, to_file, to_stdout
 
     output: Path | None = given["output"]
+    if output is not None and output.exists() and given["source"].exists() and output.samefile(given["source"]):
+        raise UsageError("--input and --output are one file.", hint="Name another --output.")
     run = _run(context, cluster, model, given, wanted)
     with open_input(given["source"]) as stream:
         questions = read_questions(stream, wanted, plain=given["plain"])

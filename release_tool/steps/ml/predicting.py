@@ -73,7 +73,9 @@ class Run:
         """
         from release_tool.services.cluster.asking import ask_all
 
-        for turn in ask_all(questions, self._send, parallel=self.parallel, patience=self.patience):
+        for turn in ask_all(
+            questions, self._send, parallel=self.parallel, patience=self.patience, tell=self._tell_waiting
+        ):
             tally.asked += 1
             answer = self._answer(turn)
             if answer.error is not None:
@@ -82,6 +84,9 @@ class Run:
                 if len(tally.bad) + len(tally.refused) <= SHOWN_FAULTS:
                     self.console.warning(f"line {answer.line}: {answer.error['message']}")
             yield answer
+
+    def _tell_waiting(self, why: str) -> None:
+        self.console.warning(f"{why} It is asked again for {self.patience:.0f} s, more slowly.")
 
     def _send(self, question: Row | Bad) -> Any:
         if isinstance(question, Bad):

@@ -72,7 +72,9 @@ def test_a_server_that_is_asked_too_much_is_asked_again_until_it_answers():
             raise ServiceUnable("too many requests")
         return number
 
-    assert [turn.reply for turn in ask_all(range(50), send, parallel=4)] == list(range(50))
+    told = []
+    assert [turn.reply for turn in ask_all(range(50), send, parallel=4, tell=told.append)] == list(range(50))
+    assert told == ["too many requests"]
 
 
 def test_all_threads_wait_when_one_is_told_to():

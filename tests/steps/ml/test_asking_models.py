@@ -281,12 +281,25 @@ def test_a_model_that_throttles_answers_every_question_at_last(cluster, ml, mode
     monkeypatch.setattr(Cluster, "once", noted)
     cluster.send(api.update_model(model, {"rate_limiter": {"limit": "10", "unit": "SECONDS"}}))
     try:
-        code, out, _ = ml("predict", model, "--input", lines, "--parallel", 8)
+        code, out, err = ml("predict", model, "--input", lines, "--parallel", 8)
     finally:
         cluster.send(api.update_model(model, {"rate_limiter": {"limit": "1000000", "unit": "SECONDS"}}))
     assert code == 0
     assert [json.loads(line)["line"] for line in out.splitlines()] == list(range(1, 31))
     assert any("429" in one for one in refused)
+    assert err.count("asked again for 300 s") == 1
+
+
+def test_a_model_that_is_not_deployed_is_told_at_once_and_nobody_waits_for_it(cluster, ml, models):
+    cluster.send(api.undeploy([models["tokens"]]))
+    try:
+        started = time.monotonic()
+        code, _, err = ml("predict", models["tokens"], "red")
+        assert (code, "ml deploy" in err) == (10, True)
+        assert time.monotonic() - started < 10
+    finally:
+        deploy_model(cluster, models["tokens"], Console(verbosity=-1))
+    assert ml("predict", models["tokens"], "red")[0] == 0
 
 
 @pytest.mark.parametrize(
@@ -299,6 +312,7 @@ def test_a_model_that_throttles_answers_every_question_at_last(cluster, ml, mode
         (("a", "--sparse-format", "word"), "names no tokens"),
         (("--parameter", "x=1"), "takes no parameters"),
         (("--input", "nowhere.jsonl"), "can't be read"),
+        (("--input", __file__, "--output", __file__, "--overwrite"), "are one file"),
     ],
 )
 def test_what_makes_no_sense_is_refused_before_a_model_is_asked(ml, models, words, why):
