@@ -177,7 +177,8 @@ def _deploy(state: State, settings: Effective) -> Finding:
     full = [node for node in nodes if most is not None and node.models is not None and node.models >= most]
     if len(full) == len(nodes):
         why = f"Every node that may run models runs {most} already: undeploy one, or raise {names.MAX_MODELS}."
-        return Finding(what=what, level=Level.BLOCKED, why=why, apply=(f"{names.MAX_MODELS}={(most or 0) * 2}",))
+        more = max(10, 2 * (most or 0))
+        return Finding(what=what, level=Level.BLOCKED, why=why, apply=(f"{names.MAX_MODELS}={more}",))
     room = max((node.memory or 0 for node in nodes), default=0)
     dedicated = sum("ml" in node.roles for node in nodes)
     kind = f"{dedicated} of the role ml" if dedicated else "none of them of the role ml"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -183,6 +185,20 @@ def test_names_with_and_without_prefix_and_the_value_that_opens():
             f"{PREFIX}max_model_on_node": 7, PREFIX + names.VIA_URL: True, PREFIX + names.ONLY_ML_NODE: False
         }
     }  # fmt: skip
+
+
+def test_the_settings_of_the_page_on_custom_models_are_made_as_it_makes_them():
+    page = Path(__file__).parent / "documented_requests.json"
+    (text,) = (
+        one["text"]
+        for one in json.loads(page.read_text(encoding="utf-8"))
+        if one["text"].startswith("PUT _cluster/settings")
+    )
+    wanted = json.loads(text.partition("\n")[2])["persistent"]["plugins"]["ml_commons"]
+    found, faults = planned(*(f"{name}={value}" for name, value in wanted.items()))
+    assert not faults
+    assert {change.name: str(change.after).lower() for change in found} == wanted
+    assert [change.name for change in found if change.note] == ["native_memory_threshold"]
 
 
 def test_what_is_so_already_is_no_change_and_a_default_takes_a_value_away():
