@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from release_tool.core.ml import guardrails
+from release_tool.core.ml import guardrail_lookups as lookups
 from release_tool.errors import Refused, RequestError
 
 if TYPE_CHECKING:
@@ -31,14 +31,14 @@ def check(cluster: Sender, checked: Checked) -> tuple[str, ...]:
 
 def _faults(cluster: Sender, checked: Checked) -> Iterator[Fault]:
     for words in checked.stop_words:
-        yield from guardrails.mapping_faults(words, _found(cluster, guardrails.mapping_of(words)))
+        yield from lookups.mapping_faults(words, _found(cluster, lookups.mapping_of(words)))
     for guard in checked.models:
-        yield from guardrails.model_faults(guard, _found(cluster, guardrails.model_of(guard)))
+        yield from lookups.model_faults(guard, _found(cluster, lookups.model_of(guard)))
 
 
 def _notes(cluster: Sender, checked: Checked) -> Iterator[str]:
     for words in checked.stop_words:
-        reply = _found(cluster, guardrails.count_of(words))
+        reply = _found(cluster, lookups.count_of(words))
         if reply is not None and not reply.get("count"):
             yield f"{words.index} holds no stop words yet: every text passes until it does."
 

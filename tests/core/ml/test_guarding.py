@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from release_tool.core.ml.blueprints import BLUEPRINTS, fill
 from release_tool.core.ml.connector import read_connector
-from release_tool.core.ml.guardrails import GuardrailModel, StopWords, mapping_faults, model_faults, read_guardrails
+from release_tool.core.ml.guardrail_lookups import mapping_faults, model_faults
+from release_tool.core.ml.guardrails import GuardrailModel, StopWords, read_guardrails
 from release_tool.core.ml.interface import read_interface, wanted_parameters
 from release_tool.core.ml.interface_presets import PRESETS, preset_notes, preset_of, repaired
 from release_tool.core.ml.java_regex import Soundness, soundness, takes_any_surroundings, widened
