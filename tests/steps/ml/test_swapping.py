@@ -39,23 +39,24 @@ class Bench:
         self.probes.write_text(json.dumps(PROBES))
         self.made = []
 
-    def release(self, name, kind, **options):
+    def release(self, name, kind, change=lambda _: None):
         """Return the work folder of a release with both formats."""
         work = self.folder / f"{name}-work"
-        if not work.exists():
-            model = make(self.folder / name, "bert", kind, **options)
+        if not (work / "plan.json").exists():
+            model = make(self.folder / name, "bert", kind)
+            change(model)
             kind = kind.removesuffix("-st")
             assert run(["-q", "--work", str(work), "trace", str(model), "--version", "1.0.0", "--kind", kind]) == 0
             assert run(["-q", "--work", str(work), "validate", "--probes", str(self.probes)]) == 0
         return work
 
-    def register(self, work, artifact):
+    def register(self, work, artifact, *given):
         """Register an archive of a release under a name of its own, and deploy it; return its id."""
         name = f"m4-{secrets.token_hex(4)}"
         bundle = json.loads((work / bundle_name(artifact)).read_text())
         archive, config = (str(work / bundle[key]["path"]) for key in ("archive", "config"))
         arguments = ["-q", "--work", str(self.folder / name), "ml", "register", archive, "--config", config]
-        assert run([*arguments, "--name", name, "--deploy"]) == 0
+        assert run([*arguments, "--name", name, "--deploy", *given]) == 0
         found = self.models({"term": {"name.keyword": name}})
         assert len(found) == 1
         self.made.append(found[0])
@@ -262,3 +263,90 @@ def test_killed_at_any_request_a_swap_goes_on_or_back_and_no_query_fails(bench, 
             pytest.fail("the rollback never ended")
     assert places["forward"] >= 5
     assert places["back"] >= 4
+
+
+def test_a_model_that_encodes_otherwise_is_not_switched_to_before_somebody_lets_the_documents_be(
+    bench, dense, swap, capsys
+):
+    work, _ = dense
+    other = bench.register(work, "onnx", "--model-config", "pooling_mode=cls")
+    with bench.index(KNN, "text_embedding", other) as index:
+        before = bench.pipelines(index)
+        assert swap(other, work, "--artifact", "torch_script") == 2
+        said = capsys.readouterr().err
+        assert f"index {index}, field vector: {len(TEXTS)} documents" in said
+        assert f"both models encode 0 of {len(PROBES['texts'])} probes alike" in said
+        assert f"--accept-stale {index}" in said
+        assert bench.pipelines(index) == before
+        assert swap(other, work, "--artifact", "torch_script", "--accept-stale", index) == 0
+        assert json.loads(capsys.readouterr().out)["stale"] == [index]
+        (new,) = of_release(bench, work, "torch_script")
+        assert bench.named(index) == {new}
+        assert swap("--rollback") == 0
+        assert bench.pipelines(index) == before
+
+
+def test_a_model_that_does_not_answer_as_its_release_is_not_switched_to_and_stays_as_it_was(bench, dense, swap, capsys):
+    work, _ = dense
+    old = bench.register(work, "torch_script")
+    wrong = bench.register(work, "onnx", "--model-config", "pooling_mode=cls")
+    with bench.index(KNN, "text_embedding", old) as index:
+        before = bench.pipelines(index)
+        assert swap(old, wrong, "--release", work) == 6
+        assert "does not answer as its source does" in capsys.readouterr().err
+        assert bench.pipelines(index) == before
+        assert swap("--rollback") == 0
+    assert bench.client.state(wrong) == "DEPLOYED"
+    for model_id in (old, wrong):
+        bench.client.remove(model_id)
+
+
+def test_vectors_of_another_size_are_refused_before_anything_is_sent(bench, dense, swap, capsys):
+    work, old = dense
+    with bench.index({**KNN, "dimension": 32}, "text_embedding", old) as index:
+        mapping = {"properties": {"vector_of_old": {**KNN, "dimension": 8}}}
+        bench.client.request("PUT", f"/{index}/_mapping", mapping)
+        encode = {"text_embedding": {"model_id": old, "field_map": {"text": "vector_of_old"}}}
+        bench.client.request("PUT", f"/_ingest/pipeline/{index}", {"processors": [encode]})
+        assert swap(old, work, "--artifact", "torch_script") == 2
+    assert "it takes vectors of 8 dimensions, the new model gives 32" in capsys.readouterr().err
+    assert of_release(bench, work, "torch_script") == []
+
+
+def make_really_sparse(model):
+    """Lower the head's bias until a text keeps a few dozen tokens, its own words first."""
+    import torch
+    import transformers
+
+    loaded = transformers.AutoModelForMaskedLM.from_pretrained(model)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(model)
+    with torch.no_grad():
+        loaded.get_input_embeddings().weight.mul_(8)
+        batch = tokenizer(list(TEXTS), return_tensors="pt", padding=True)
+        logits = loaded(**batch).logits[batch["attention_mask"].bool()]
+        loaded.cls.predictions.bias.sub_(torch.quantile(logits, 0.985))
+    loaded.save_pretrained(model)
+
+
+def test_a_sparse_model_is_swapped_while_queries_go_on_and_what_names_the_old_one_elsewhere_holds_its_deletion_back(
+    bench, swap, capsys
+):
+    work = bench.release("sparse", "sparse-st", change=make_really_sparse)
+    old = bench.register(work, "onnx")
+    with (
+        bench.index({"type": "rank_features"}, "sparse_encoding", old) as index,
+        asked_all_the_time(bench, index, neural_sparse),
+    ):
+        template = {"script": {"lang": "mustache", "source": {"query": {"neural_sparse": {"v": {"model_id": old}}}}}}
+        bench.client.request("PUT", f"/_scripts/{index}", template)
+        capsys.readouterr()
+        assert swap(old, work, "--artifact", "torch_script") == 0
+        told = json.loads(capsys.readouterr().out)
+        assert bench.named(index) == {told["new"]}
+        assert [one["where"].partition(",")[0] for one in told["not_changed"]] == ["stored script"]
+        assert swap("--finish") == 2
+        assert "stored script" in capsys.readouterr().err
+        assert bench.client.state(old) == "DEPLOYED"
+        bench.client.request("DELETE", f"/_scripts/{index}")
+        assert swap("--finish") == 0
+    bench.client.remove(told["new"])
