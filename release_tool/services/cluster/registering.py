@@ -81,6 +81,8 @@ def register_archive(cluster: Sender, archive: Path, body: dict[str, Any], desk:
     there = _same(cluster, body, memo.model_id, desk)
     if there is not None and model_state(there[1]) in READY:
         return _reused(cluster, body, there, desk, folder)
+    if there is not None and there[1].get("total_chunks") != body["total_chunks"]:
+        raise _under_way(there[0])
     with undoing(cluster, desk.console, keep=desk.keep) as undo:
         undo.model_id = there[0] if there is not None else None
         if there is None:
@@ -118,10 +120,7 @@ def register_body(cluster: Sender, body: dict[str, Any], desk: Desk) -> Register
     if there is not None and model_state(there[1]) in READY:
         return _reused(cluster, body, there, desk, None)
     if there is not None:
-        raise RemoteFailed(
-            f"The cluster is registering these bytes already, as {there[0]}.",
-            hint=f"Wait for it: release-tool ml get {there[0]}; or delete it and run again.",
-        )
+        raise _under_way(there[0])
     with undoing(cluster, desk.console, keep=desk.keep) as undo:
         body, _ = _in_group(cluster, body, desk, undo, None, None)
         reply = cluster.once(register(body, generation=cluster.generation))
@@ -139,6 +138,13 @@ def register_body(cluster: Sender, body: dict[str, Any], desk: Desk) -> Register
         raise RemoteFailed("The task ended well and names no model.", hint="See release-tool ml search.")
     group_id = str(body.get("model_group_id") or "") or None
     return Registered(model_id=model_id, group_id=group_id, group_made=undo.group_id is not None)
+
+
+def _under_way(model_id: str) -> RemoteFailed:
+    return RemoteFailed(
+        f"The cluster is registering these bytes already, as {model_id}.",
+        hint=f"Wait for it: release-tool ml get {model_id}; or delete it and run again.",
+    )
 
 
 def _memo(folder: WorkFolder, cluster: Sender, body: dict[str, Any]) -> Upload:
@@ -285,5 +291,6 @@ def _half(cluster: Sender, body: dict[str, Any]) -> str | None:
         found = hits(cluster.send(models_of_name(str(body["name"]), model_state="REGISTERING")))
     except (RemoteFailed, Unreachable):
         return None
-    own = [ident for ident, source in found if source.get("total_chunks") is None or "url" in body]
+    sha256 = body.get("model_content_hash_value")
+    own = [ident for ident, source in found if source.get("model_content_hash_value") in (None, sha256)]
     return own[0] if len(own) == 1 else None
