@@ -78,7 +78,7 @@ with open(archive, "rb") as stream:
         chunk = stream.read(10_000_000)
         if not chunk:
             break
-        post(f"{model}/upload_chunk/{place}", chunk, "application/octet-stream")
+        post(f"{model}/upload_chunk/{place}", chunk, "application/json")
 """
 
 
@@ -178,11 +178,19 @@ def register(node: Any, asked: argparse.Namespace, folder: Path) -> dict[str, An
         return str(path)
 
     def clear() -> None:
-        with node.client() as client:
-            for number in range(asked.rounds):
-                for name in (f"bench bare {number}", f"bench ours {number}"):
-                    client.remove_named(name)
-            client.request("POST", "/.plugins-ml-model/_forcemerge?only_expunge_deletes=true&flush=true", timeout=600)
+        from release_tool.core.ml.clusters import of_url
+        from release_tool.core.ml.request import Request
+        from release_tool.core.ml.searches import hits, models_of_name
+        from release_tool.services.cluster.transport import Cluster
+        from release_tool.services.cluster.undoing import remove_group, remove_model
+
+        names = [f"bench {who} {number}" for who in ("bare", "ours") for number in range(asked.rounds)]
+        with Cluster(of_url(node.url, has_user=False), {}, timeout=600) as cluster:
+            for model, source in [hit for name in names for hit in hits(cluster.send(models_of_name(name)))]:
+                remove_model(cluster, model)
+                remove_group(cluster, source["model_group_id"])
+            query = {"only_expunge_deletes": "true", "flush": "true"}
+            cluster.send(Request(method="POST", path="/.plugins-ml-model/_forcemerge", query=query))
 
     rows = in_turns(
         lambda number: [sys.executable, "-c", BARE_UPLOAD, "127.0.0.1", str(node.port), str(archive), meta(number)],
