@@ -171,7 +171,12 @@ def _finds(expression: str, address: str) -> bool:
 
 def _expression(added: str) -> str:
     if is_address(added):
-        return expression_for(added)
+        parts = urlsplit(added)
+        if parts.netloc:
+            return expression_for(added)
+        # Of files only those of the same folder: a node has others that nobody should register.
+        folder = re.sub(r"([.+])", r"\\\1", parts.path.rpartition("/")[0])
+        return f"^{parts.scheme}://{folder}/[^/]*$"
     try:
         re.compile(added)
     except re.error as error:

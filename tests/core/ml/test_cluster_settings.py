@@ -268,6 +268,18 @@ def test_nobody_loses_an_address_by_another_ones_being_added(hosts):
     assert with_address(expression, f"https://{hosts[0]}/b.zip") == expression
 
 
+def test_of_files_only_those_of_one_folder_become_trusted():
+    expression = with_address("", "file:///srv/mo.dels/a.zip")
+    assert re.search(expression, "file:///srv/mo.dels/b.zip")
+    for other in (
+        "file:///etc/passwd",
+        "file:///srv/moxdels/b.zip",
+        "file:///srv/mo.dels/deeper/b.zip",
+        "http://a/b.zip",
+    ):
+        assert not re.search(expression, other)
+
+
 def test_expressions_are_added_once_and_two_additions_meet_in_one_request():
     name = names.TRUSTED_URL
     (found,), _ = planned(
