@@ -104,7 +104,7 @@ def test_a_stranger_finds_places_by_weighted_words(repository, hub, tmp_path, ti
 
 
 def make_sparse(model):
-    """Let every text keep its own words, as a trained encoder does: what is random beside the embeddings is silenced."""
+    """Let every text keep its own words, as a trained encoder does: what is random beside them is silenced."""
     import torch
 
     loaded = transformers.AutoModelForMaskedLM.from_pretrained(model)
