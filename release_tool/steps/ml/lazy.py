@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,6 +15,32 @@ if TYPE_CHECKING:
 
 Table = dict[str, tuple[str, str]]
 """Name → module that has ``command``, line of help."""
+
+
+IDENT = re.compile(r"-[A-Za-z0-9_-]{19}")
+"""An id as OpenSearch makes them, in the alphabet of URLs, that begins with a hyphen: one of 64 does."""
+
+
+def take_ids(command: click.Command) -> None:
+    """Let a command take an id that begins with a hyphen for what it is, and not for a row of short options."""
+    make = command.make_parser
+
+    def make_parser(ctx: click.Context) -> Any:
+        parser: Any = make(ctx)
+        process = parser._process_opts  # noqa: SLF001 - click has no public place for it
+
+        def take(word: str, state: Any) -> None:
+            if IDENT.fullmatch(word) and word not in parser._long_opt:  # noqa: SLF001
+                state.largs.append(word)
+            else:
+                process(word, state)
+
+        parser._process_opts = take  # noqa: SLF001
+        return parser
+
+    if not hasattr(command, "takes_ids"):
+        command.make_parser = make_parser  # type: ignore[method-assign]
+        command.takes_ids = True  # type: ignore[attr-defined]
 
 
 class TableGroup(click.Group):
@@ -45,7 +72,11 @@ class TableGroup(click.Group):
 
     def _import(self, name: str) -> click.Command | None:
         entry = self.table.get(name)
-        return None if entry is None else take_anywhere(importlib.import_module(entry[0]).command)
+        if entry is None:
+            return None
+        command: click.Command = importlib.import_module(entry[0]).command
+        take_ids(command)
+        return take_anywhere(command)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
