@@ -223,46 +223,62 @@ def test_a_dense_model_is_swapped_and_put_back_and_swapped_for_good_while_querie
     assert "deleted" in capsys.readouterr().err
 
 
-def test_killed_at_any_request_a_swap_goes_on_or_back_and_no_query_fails(bench, dense, swap, capfd):
+class Killed:
+    """A swap whose commands are killed at one request after another, and gone on with either way."""
+
+    def __init__(self, bench, index, work, swap, old):
+        self.bench, self.index, self.work = bench, index, work
+        self.forward = swap.arguments(old, work, "--artifact", "torch_script")
+        self.back = swap.arguments("--rollback")
+        self.finish = swap.arguments("--finish")
+        self.before = bench.pipelines(index)
+
+    def go_back(self):
+        assert run(["-q", *self.back]) == 0
+        assert self.bench.pipelines(self.index) == self.before
+        assert of_release(self.bench, self.work, "torch_script") == []
+
+    def go_on(self):
+        assert run(["-q", *self.forward]) == 0
+        (new,) = of_release(self.bench, self.work, "torch_script")
+        assert self.bench.named(self.index) == {new}
+        return new
+
+
+def test_killed_at_any_request_a_swap_goes_on_or_back_and_no_query_fails(bench, dense, swap):
     work, old = dense
-    forward = swap.arguments(old, work, "--artifact", "torch_script")
-    back = swap.arguments("--rollback")
-    places = {"forward": 0, "back": 0}
     with bench.index(KNN, "text_embedding", old) as index, asked_all_the_time(bench, index, neural):
-        before = bench.pipelines(index)
+        killed = Killed(bench, index, work, swap, old)
+        ahead, behind = 0, 0
+        while run_killed(killed.forward, ahead + 1, after=ahead % 2 == 1):
+            ahead += 1
+            if ahead % 2:
+                killed.go_back()
+                continue
+            killed.go_on()
+            behind += run_killed(killed.back, behind + 1, after=behind % 2 == 0)
+            killed.go_back()
+        while run_killed(killed.back, behind + 1, after=behind % 2 == 0):
+            behind += 1
+            killed.go_on()
+        assert killed.bench.pipelines(index) == killed.before
+        assert ahead >= 6
+        assert behind >= 5
 
-        def go_back():
-            assert run(["-q", *back]) == 0, capfd.readouterr().err
-            assert bench.pipelines(index) == before
-            assert of_release(bench, work, "torch_script") == []
 
-        def go_on():
-            assert run(["-q", *forward]) == 0, capfd.readouterr().err
-            (new,) = of_release(bench, work, "torch_script")
-            assert bench.named(index) == {new}
-
-        for place in range(1, 20):
-            if not run_killed(forward, place, after=place % 2 == 0):
-                break
-            places["forward"] = place
-            if place % 3 == 0:
-                go_on()
-            go_back()
-        else:
-            pytest.fail("the swap never ended")
-        for place in range(1, 20):
-            if place > 1:
-                go_on()
-            if not run_killed(back, place, after=place % 2 == 1):
-                break
-            places["back"] = place
-            if place % 2 == 0:
-                go_on()
-            go_back()
-        else:
-            pytest.fail("the rollback never ended")
-    assert places["forward"] >= 5
-    assert places["back"] >= 4
+def test_killed_while_the_old_model_is_taken_away_a_swap_can_go_back_until_it_is_deleted(bench, dense, swap):
+    work, old = dense
+    with bench.index(KNN, "text_embedding", old) as index, asked_all_the_time(bench, index, neural):
+        killed = Killed(bench, index, work, swap, old)
+        killed.go_on()
+        assert run_killed(killed.finish, 1, after=True)  # undeployed
+        killed.go_back()
+        new = killed.go_on()
+        assert run_killed(killed.finish, 2, after=True)  # deleted, and nobody has written it down
+        assert run(["-q", *killed.back]) == 2
+        assert run(["-q", *killed.finish]) == 0
+        assert swap.document()["stage"] == "finished"
+    bench.client.remove(new)
 
 
 def test_a_model_that_encodes_otherwise_is_not_switched_to_before_somebody_lets_the_documents_be(
