@@ -17,6 +17,7 @@ INDEX_KEYS = {
 }
 """Setting of an index → side of the pipeline that it names."""
 NO_PIPELINE = "_none"
+OPEN = "open,hidden"
 
 
 class Side(StrEnum):
@@ -51,14 +52,14 @@ def simulate(processors: Sequence[dict[str, Any]], document: dict[str, Any]) -> 
 
 
 def index_settings() -> Request:
-    """Return the request for the pipelines that indices use by default, hidden indices included."""
-    query = {"flat_settings": "true", "expand_wildcards": "all"}
+    """Return the request for the pipelines that indices use by default; hidden indices too, closed ones not."""
+    query = {"flat_settings": "true", "expand_wildcards": OPEN}
     return Request(method="GET", path=f"/_all/_settings/{','.join(INDEX_KEYS)}", query=query)
 
 
 def mappings() -> Request:
-    """Return the request for the fields of all indices, hidden ones included."""
-    return Request(method="GET", path="/_all/_mapping", query={"expand_wildcards": "all"})
+    """Return the request for the fields of all indices; hidden ones too, closed ones not: they can't be searched."""
+    return Request(method="GET", path="/_all/_mapping", query={"expand_wildcards": OPEN})
 
 
 def count(index: str, field: str) -> Request:

@@ -262,8 +262,8 @@ def test_killed_at_any_request_a_swap_goes_on_or_back_and_no_query_fails(bench, 
             behind += 1
             killed.go_on()
         assert killed.bench.pipelines(index) == killed.before
-        assert ahead >= 6
-        assert behind >= 5
+        assert ahead >= 5  # open, upload, deploy, and both pipelines
+        assert behind >= 4  # both pipelines, undeploy, delete
 
 
 def test_killed_while_the_old_model_is_taken_away_a_swap_can_go_back_until_it_is_deleted(bench, dense, swap):
