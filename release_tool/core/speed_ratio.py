@@ -51,9 +51,15 @@ def ratio_of(tokens: int, ours: Sequence[Sequence[float]], others: Sequence[Sequ
     Raises:
         ValueError: fewer rounds than ``MIN_ROUNDS``, or not the same rounds.
     """
+    middle, low, high = paired(ours, others)
+    return Ratio(tokens=tokens, ratio=middle, low=low, high=high)
+
+
+def paired(ours: Sequence[Sequence[float]], others: Sequence[Sequence[float]]) -> tuple[float, float, float]:
+    """Return the median of the rounds' ratios and the interval that holds it; arguments and errors as ``ratio_of``."""
     ratios = sorted(median(mine) / median(theirs) for mine, theirs in zip(ours, others, strict=True) if mine and theirs)
     place = rank(len(ratios))
-    return Ratio(tokens=tokens, ratio=median(ratios), low=ratios[place], high=ratios[-1 - place])
+    return median(ratios), ratios[place], ratios[-1 - place]
 
 
 def undecided(ratios: Sequence[Ratio], budget: float) -> bool:

@@ -9,10 +9,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from itertools import count
-from statistics import median
 from typing import TYPE_CHECKING
 
 from release_tool.core.ml.predict import Function, Row, text_rows
+from release_tool.core.speed_ratio import paired, percentile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -75,8 +75,9 @@ class Beside:
     words: int | None
     ratio: float
     """The other model's median time through the first one's: the median over the rounds."""
-    slower_rounds: int
-    """Rounds in which the other one's median was longer."""
+    low: float
+    """With ``high``: the interval of 99 % that ``core.speed_ratio`` gives."""
+    high: float
     rounds: int
 
 
@@ -105,11 +106,6 @@ def round_size(case: Case, requests: int, rounds: int) -> int:
     return max(math.ceil(requests / rounds), case.concurrency * TURNS)
 
 
-def percentile(ordered: Sequence[float], share: float) -> float:
-    """Return the smallest of sorted values that this share of them does not exceed."""
-    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
-
-
 def timed(model: str, case: Case, rounds: Sequence[Round]) -> Timed:
     """Return what the rounds of a model come to."""
     times = sorted(seconds * 1000 for one in rounds for seconds in one.times)
@@ -121,9 +117,6 @@ def timed(model: str, case: Case, rounds: Sequence[Round]) -> Timed:
 
 
 def beside(case: Case, first: Sequence[Round], other: Sequence[Round]) -> Beside:
-    """Return how two models compare that were asked in the same rounds."""
-    ratios = [median(theirs.times) / median(ours.times) for ours, theirs in zip(first, other, strict=True)]
-    return Beside(
-        concurrency=case.concurrency, words=case.words, ratio=median(ratios),
-        slower_rounds=sum(ratio > 1 for ratio in ratios), rounds=len(ratios),
-    )  # fmt: skip
+    """Return how two models compare that were asked in the same rounds, ``MIN_ROUNDS`` of them at least."""
+    ratio, low, high = paired([one.times for one in other], [one.times for one in first])
+    return Beside(concurrency=case.concurrency, words=case.words, ratio=ratio, low=low, high=high, rounds=len(first))

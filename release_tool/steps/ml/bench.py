@@ -66,8 +66,12 @@ def command(context: Context, /, model: str, other: str | None, *, asked: Asked,
     """Measure."""
     from release_tool.core.ml.predict import ONE_AT_A_TIME
     from release_tool.core.ml.timing import Case
+    from release_tool.core.speed_ratio import MIN_ROUNDS
+    from release_tool.errors import UsageError
     from release_tool.steps.ml.predict import wanted_of
 
+    if other and given["rounds"] < MIN_ROUNDS:
+        raise UsageError(f"{given['rounds']} rounds say nothing of two models.", hint=f"--rounds {MIN_ROUNDS} or more.")
     with asked.open(context, connections=max(given["concurrency"])) as cluster:
         wanted = [wanted_of(cluster, one, {"content_type": given["content_type"]}) for one in _both(model, other)]
         concurrency = given["concurrency"]
@@ -147,8 +151,8 @@ def _text(found: list[Timed], compared: list[Beside], other: str | None) -> str:
     parts = [rows(("model", "at once", "words", "requests", "p50 ms", "p95 ms", "p99 ms", "a second"), cells)]
     parts += [
         f"{other} takes {one.ratio:.3f} times as long, {one.concurrency} at once, "
-        f"{'own questions' if one.words is None else f'{one.words} words'}: longer in {one.slower_rounds} of "
-        f"{one.rounds} rounds"
+        f"{'own questions' if one.words is None else f'{one.words} words'} "
+        f"(99 %: {one.low:.3f} to {one.high:.3f}, {one.rounds} rounds)"
         for one in compared
     ]
     return parts[0] + "".join(f"\n{line}" for line in parts[1:])

@@ -35,7 +35,8 @@ def prove_new(
     from release_tool.packaged import load_probes
     from release_tool.services.cluster.probing import ask_probes
     from release_tool.services.cluster.swap_looking import need_model
-    from release_tool.steps.measuring import Reference, Target, failing, prove, verdict_of
+    from release_tool.steps.measuring import Reference, Target, prove, verdict_of
+    from release_tool.steps.verdict_table import failing
 
     certificate = release.certificate
     probes, reference = load_probes(probes_file), read_answers(release.answers)

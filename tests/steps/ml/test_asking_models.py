@@ -325,17 +325,20 @@ def test_what_makes_no_sense_is_refused_before_a_model_is_asked(ml, models, word
 
 
 def test_two_models_are_measured_beside_each_other(ml, models):
-    words = ("--concurrency", 1, "--concurrency", 3, "--words", 4, "--requests", 20, "--rounds", 4, "--json")
+    words = ("--concurrency", 1, "--concurrency", 3, "--words", 4, "--requests", 20, "--rounds", 8, "--json")
     code, out, _ = ml("bench", models["dense"], models["tokens"], *words)
     found = json.loads(out)
     assert code == 0
     assert [(one["model"], one["concurrency"], one["requests"]) for one in found["timed"]] == [
-        (models["dense"], 1, 32), (models["tokens"], 1, 32), (models["dense"], 3, 96), (models["tokens"], 3, 96)
+        (models["dense"], 1, 64), (models["tokens"], 1, 64), (models["dense"], 3, 192), (models["tokens"], 3, 192)
     ]  # fmt: skip
     for one in found["timed"]:
         assert 0 < one["p50_ms"] <= one["p95_ms"] <= one["p99_ms"]
         assert one["per_second"] <= one["concurrency"] * 1000 / (one["p50_ms"] / 2)
-    assert [(one["rounds"], one["ratio"] > 0) for one in found["compared"]] == [(4, True), (4, True)]
+    assert [one["rounds"] for one in found["compared"]] == [8, 8]
+    assert all(0 < one["low"] <= one["ratio"] <= one["high"] for one in found["compared"])
+    code, _, err = ml("bench", models["dense"], models["tokens"], "--rounds", 7)
+    assert (code, "7 rounds say nothing of two models" in err) == (2, True)
 
 
 def test_a_model_whose_answers_would_mix_is_measured_one_at_a_time_and_questions_may_be_ones_own(ml, models, tmp_path):
