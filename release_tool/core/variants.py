@@ -76,7 +76,8 @@ def onnx_variants(asked: tuple[Variant, ...], source: SourceFacts) -> tuple[Vari
 
 def reason(artifact: PlannedArtifact, plan: ReleasePlan) -> str:
     """Return why an archive is made in its variant."""
-    asked = artifact.variant in (plan.request.variants or ())
+    # What is fp32 for want of a model, such as a tokenizer, nobody asked for by --variant fp32.
+    asked = artifact.format is Format.ONNX and artifact.variant in (plan.request.variants or ())
     match artifact.variant:
         case Variant.INT8:
             return "asked for; a model of its own name, since it is near its source and not equal"

@@ -12,7 +12,7 @@ from release_tool.core.codec import decode, decode_text, encode, encode_text
 from release_tool.core.kinds import Format, ModelKind
 from release_tool.core.naming import derived_key
 from release_tool.core.plan import ReleasePlan, RemoteCode
-from release_tool.core.variants import FROZEN, FUSABLE, Variant
+from release_tool.core.variants import FROZEN, FUSABLE, Variant, reason
 
 TOKENIZER = {"tokenizer.json": {}, "idf.json": {"a": 1}}
 CUSTOM = RemoteCode(repo="acme/tiny", revision="e" * 40, path="modeling.py", digest="sha256:" + "1" * 64)
@@ -122,3 +122,10 @@ def test_a_plan_with_variants_reads_back_and_one_from_before_does_too():
     for artifact in older["artifacts"]:
         artifact["variant"] = "fp32"
     assert decode(ReleasePlan, older).request.variants is None
+
+
+def test_a_tokenizer_is_not_said_to_be_fp32_by_request():
+    kinds = (ModelKind.SPARSE, ModelKind.SPARSE_TOKENIZER)
+    made = plan(sparse(**TOKENIZER), kinds=kinds, variants=(Variant.FP32,))
+    assert reason(made.artifact("onnx"), made) == "asked for"
+    assert reason(made.artifact("tokenizer"), made) == "there is no other"
