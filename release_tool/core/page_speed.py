@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from release_tool.core.page import SIGN, Level, SpeedRow
 from release_tool.core.quantity import clip, number_text, size_text
-from release_tool.core.speed import over, over_size
+from release_tool.core.speed import SLOWER, over, over_size
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,8 +25,9 @@ def speed_rows(certificate: Certificate) -> tuple[SpeedRow, ...]:
 def _row(speed: Speed, measured: Measured, planned: Mapping[str, float]) -> SpeedRow:
     reasons = (*over_size(speed.size, speed.budgets), *over(measured, speed.size, speed.budgets))
     judged = set(measured.judged()).intersection(speed.budgets)
-    level = Level.STOP if reasons else Level.OK if judged else Level.NOTE
-    nothing = "not judged" if speed.budgets else "no budget"
+    doubtful = _open(speed, measured)
+    level = Level.STOP if reasons else Level.OK if judged and not doubtful else Level.NOTE
+    nothing = "left open" if doubtful else "not judged" if speed.budgets else "no budget"
     verdict = {Level.STOP: "over budget", Level.OK: "within budget", Level.NOTE: nothing}[level]
     memory = (measured.loaded_bytes, measured.peak_bytes)
     return SpeedRow(
@@ -44,6 +45,14 @@ def _row(speed: Speed, measured: Measured, planned: Mapping[str, float]) -> Spee
         note="; ".join(_notes(speed, measured, planned)),
         reasons=tuple(clip(reason) for reason in reasons),
     )
+
+
+def _open(speed: Speed, measured: Measured) -> tuple[str, ...]:
+    """Return the lengths at which the rounds do not tell whether the budget is kept."""
+    limit = speed.budgets.get(SLOWER)
+    if limit is None or measured.beside is None:
+        return ()
+    return tuple(f"{ratio.tokens} tokens" for ratio in measured.beside.ratios if ratio.is_open(limit))
 
 
 def _times(times: Times) -> str:
@@ -66,6 +75,8 @@ def _notes(speed: Speed, measured: Measured, planned: Mapping[str, float]) -> li
         notes.append(clip(measured.note))
     if speed.not_judged():
         notes.append(f"not judged: {', '.join(speed.not_judged())}")
+    if doubtful := _open(speed, measured):
+        notes.append(f"left open by the rounds: {', '.join(doubtful)}")
     # bench takes budgets in the place of the plan's: an approver has read the plan's.
     notes += [
         f"{clip(name, 40)} {number_text(speed.budgets[name])} in the place of the plan's {number_text(limit)}"

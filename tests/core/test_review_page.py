@@ -739,6 +739,15 @@ def test_budgets_that_bench_took_in_the_place_of_the_plans_are_told(tmp_path):
     assert "the plan's larger was left out" in note
 
 
+def test_a_budget_that_the_rounds_left_open_is_not_called_kept(tmp_path):
+    write_release(tmp_path, change_speed=lambda speed: replace(speed, budgets={"slower": 1.1}))
+    given = read_release(WorkFolder(tmp_path))
+    assert given.review.reasons == ()
+    for row in make_page(given).speed:
+        assert (row.level, row.verdict) == (Level.NOTE, "left open")
+        assert "left open by the rounds: 64 tokens" in row.note
+
+
 def test_a_budget_that_nothing_was_measured_for_is_not_called_kept(tmp_path):
     def alone(speed):
         (measured,) = speed.measured
