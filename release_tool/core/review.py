@@ -17,15 +17,17 @@ from release_tool.core.certificate import certificate_name
 from release_tool.core.digest import sha256_bytes
 from release_tool.core.proof import RUNTIME
 from release_tool.core.quantity import plural
+from release_tool.core.speed import BUDGETS, BYTES, SPEED_KINDS
 from release_tool.core.variants import Variant
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from release_tool.core.certificate import Certificate
-    from release_tool.core.plan import ReleasePlan
+    from release_tool.core.plan import PlannedArtifact, ReleasePlan
     from release_tool.core.probes import ProbeSet
     from release_tool.core.proof import Proof
+    from release_tool.core.speed import Speed
 
 PAGE_MARKDOWN = "review.md"
 PAGE_HTML = "review.html"
@@ -139,7 +141,19 @@ def blockers(plan: ReleasePlan, certificates: Mapping[str, Certificate], shipped
         if artifact.variant is Variant.INT8 and certificate.quality is None:
             # Near its source is all that its proofs say: whether it still searches as well is what decides.
             reasons.append(f"{artifact.id}: an int8 archive is released with its retrieval quality, and it has none")
+        unjudged = sorted(_planned(plan, artifact) - _judged(certificate.speed))
+        if unjudged:
+            reasons.append(f"{artifact.id}: nothing was measured for the plan's budgets: {', '.join(unjudged)} (bench)")
     return tuple(reasons)
+
+
+def _planned(plan: ReleasePlan, artifact: PlannedArtifact) -> set[str]:
+    """Return the plan's budgets that take a measurement; none for what can't be timed."""
+    return set(plan.budgets or ()) & set(BUDGETS) if artifact.kind in SPEED_KINDS else set()
+
+
+def _judged(speed: Speed | None) -> set[str]:
+    return {BYTES}.union(*(one.judged() for one in speed.measured)) if speed else {BYTES}
 
 
 def _certificate_blockers(certificate: Certificate, shipped: ProbeSet) -> list[str]:

@@ -757,6 +757,17 @@ def test_a_budget_that_nothing_was_measured_for_is_not_called_kept(tmp_path):
     assert {row.verdict for row in make_page(read_release(WorkFolder(tmp_path))).speed} == {"not judged"}
 
 
+def test_a_budget_of_the_plan_that_nothing_was_measured_for_stops_a_release(tmp_path):
+    def alone(speed):
+        (measured,) = speed.measured
+        return replace(speed, measured=(replace(measured, beside=None),))
+
+    write_release(tmp_path, plan=make_plan(budgets={"slower": 1.2, "bytes": 1e9, "memory": 1e12}), change_speed=alone)
+    given = read_release(WorkFolder(tmp_path))
+    assert given.review.digest is None
+    assert "onnx: nothing was measured for the plan's budgets: slower (bench)" in given.review.reasons
+
+
 def test_bytes_that_the_plan_allows_are_held_without_bench(tmp_path):
     write_release(tmp_path, plan=make_plan(budgets={"bytes": 1.0}))
     given = read_release(WorkFolder(tmp_path))
