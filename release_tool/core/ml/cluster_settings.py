@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from release_tool.core.ml.api import is_since
+from release_tool.core.ml.shapes import inner
 from release_tool.core.ml.trusted import SETTING as TRUSTED_ENDPOINTS
 from release_tool.core.ml.trusted import trusted_of
 
@@ -243,8 +244,7 @@ def read_settings(reply: Any) -> Effective:
     found: dict[str, Stands] = {}
     # The later goes before the earlier.
     for part, source in (("defaults", "default"), ("persistent", "persistent"), ("transient", "transient")):
-        values = reply.get(part) if isinstance(reply, dict) else None
-        for key, value in (values or {}).items():
+        for key, value in inner(reply, part).items():
             if key.startswith(PREFIX):
                 found[key.removeprefix(PREFIX)] = Stands(value=value, source=source)
     return Effective(all=found)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from release_tool.core.ml import cluster_settings as names
 from release_tool.core.ml.changes import is_address
 from release_tool.core.ml.memory import gigabytes, read_nodes
+from release_tool.core.ml.shapes import inner, rows, table
 from release_tool.core.ml.trusted import SETTING as TRUSTED_ENDPOINTS
 from release_tool.core.ml.trusted import is_trusted
 from release_tool.core.quantity import plural
@@ -78,19 +79,18 @@ def read_plugins(reply: Any) -> tuple[str, ...]:
 
 def read_node_facts(stats: Any, profile: Any) -> tuple[NodeFacts, ...]:
     """Return the nodes from the replies of ``_nodes/stats/os,jvm,fs`` and ``_ml/profile/models``."""
-    told = (stats.get("nodes") or {}) if isinstance(stats, dict) else {}
-    held = (profile.get("nodes") or {}) if isinstance(profile, dict) else {}
+    held = inner(profile, "nodes")
     rooms = {node.node_id: node.available for node in read_nodes(stats, profile)}
     return tuple(
         NodeFacts(
-            name=str(node.get("name") or key),
-            roles=tuple(node.get("roles") or ()),
+            name=str(table(node).get("name") or key),
+            roles=tuple(map(str, rows(table(node).get("roles")))),
             memory=rooms.get(key),
             heap_percent=_within(node, "jvm", "mem", "heap_used_percent"),
             disk_free=_within(node, "fs", "total", "available_in_bytes"),
-            models=None if profile is None else len((held.get(key) or {}).get("models") or {}),
+            models=None if profile is None else len(inner(held.get(key), "models")),
         )
-        for key, node in told.items()
+        for key, node in inner(stats, "nodes").items()
     )
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from release_tool.core.escape import one_line
 from release_tool.core.ml.api import get_model
 from release_tool.core.ml.request import Request, segment
+from release_tool.core.ml.shapes import inner, table
 from release_tool.core.request import closest
 from release_tool.errors import Fault
 
@@ -43,8 +44,8 @@ def mapping_faults(words: StopWords, reply: Mapping[str, Any] | None) -> Iterato
         yield Fault(f"{words.field}.index_name", f"names {words.index}, which is not there: every text would pass")
         return
     for index, found in sorted(reply.items()):
-        fields = found.get("mappings", {}).get("properties", {})
-        if fields.get(PERCOLATOR_FIELD, {}).get("type") != "percolator":
+        fields = inner(found, "mappings", "properties")
+        if table(fields.get(PERCOLATOR_FIELD)).get("type") != "percolator":
             yield Fault(
                 f"{words.field}.index_name",
                 f"names {index}, which has no field {PERCOLATOR_FIELD} of type percolator: every text would pass",

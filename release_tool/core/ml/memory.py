@@ -10,9 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from release_tool.core.ml.shapes import inner, rows, table, whole
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+ESTIMATE = "memory_size_estimation_cpu"
 FACTORS = {"TORCH_SCRIPT": 1.2, "ONNX": 1.5}
 UNLIMITED = 1 << 60
 """Bytes: a control group that names no limit says a number beyond this."""
@@ -50,18 +53,19 @@ def read_nodes(stats: Any, profile: Any = None, *, roles: Iterable[str] = ("data
     wanted = set(roles)
     held = _held(profile)
     found = []
-    for node_id, node in (stats.get("nodes") or {}).items() if isinstance(stats, dict) else ():
-        if wanted.isdisjoint(node.get("roles") or ()):
+    for node_id, said in inner(stats, "nodes").items():
+        node = table(said)
+        if wanted.isdisjoint(map(str, rows(node.get("roles")))):
             continue
-        memory = (node.get("os") or {}).get("mem") or {}
-        limit = _limit((node.get("os") or {}).get("cgroup") or {})
-        total = min(int(memory.get("total_in_bytes") or 0), limit)
-        heap = int(((node.get("jvm") or {}).get("mem") or {}).get("heap_max_in_bytes") or 0)
+        memory = inner(node, "os", "mem")
+        limit = _limit(inner(node, "os", "cgroup"))
+        total = min(whole(memory.get("total_in_bytes")), limit)
+        heap = whole(inner(node, "jvm", "mem").get("heap_max_in_bytes"))
         found.append(
             NodeMemory(
                 node_id=str(node_id),
                 name=str(node.get("name") or node_id),
-                free=min(int(memory.get("free_in_bytes") or 0), limit),
+                free=min(whole(memory.get("free_in_bytes")), limit),
                 room=max(0, total - heap - held.get(str(node_id), 0)),
             )
         )
@@ -70,20 +74,16 @@ def read_nodes(stats: Any, profile: Any = None, *, roles: Iterable[str] = ("data
 
 def _limit(cgroup: Mapping[str, Any]) -> int:
     try:
-        limit = int((cgroup.get("memory") or {}).get("limit_in_bytes") or UNLIMITED)
+        limit = int(inner(cgroup, "memory").get("limit_in_bytes") or UNLIMITED)
     except (TypeError, ValueError):  # "max"
         return UNLIMITED
     return limit if 0 < limit < UNLIMITED else UNLIMITED
 
 
 def _held(profile: Any) -> dict[str, int]:
-    nodes = (profile.get("nodes") or {}) if isinstance(profile, dict) else {}
     return {
-        str(node): sum(
-            int(model.get("memory_size_estimation_cpu") or 0) for model in (said.get("models") or {}).values()
-        )
-        for node, said in nodes.items()
-        if isinstance(said, dict)
+        str(node): sum(whole(table(model).get(ESTIMATE)) for model in inner(said, "models").values())
+        for node, said in inner(profile, "nodes").items()
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from release_tool.core.ml.api import search
+from release_tool.core.ml.shapes import inner, rows, table
 
 if TYPE_CHECKING:
     from release_tool.core.ml.request import Request
@@ -69,9 +70,8 @@ def all_groups(text: str | None, size: int) -> Request:
 
 def hits(reply: Any) -> tuple[tuple[str, dict[str, Any]], ...]:
     """Return id and source of each hit."""
-    outer = reply.get("hits") if isinstance(reply, dict) else None
-    found = outer.get("hits") if isinstance(outer, dict) else None
-    return tuple((str(hit["_id"]), hit.get("_source") or {}) for hit in found or () if "_id" in hit)
+    found = map(table, rows(inner(reply, "hits").get("hits")))
+    return tuple((str(hit["_id"]), table(hit.get("_source"))) for hit in found if "_id" in hit)
 
 
 def chunk_numbers(reply: Any) -> frozenset[int]:

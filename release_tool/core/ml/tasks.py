@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from release_tool.core.escape import one_line
+from release_tool.core.ml.shapes import rows
 
 DONE = "COMPLETED"
 PARTLY = "COMPLETED_WITH_ERROR"
@@ -57,7 +58,7 @@ def read_task(task_id: str, data: Any) -> Task:
         kind=OLD_TYPES.get(kind, kind),
         state=str(found.get("state") or "unknown"),
         model_id=str(found["model_id"]) if found.get("model_id") else None,
-        nodes=(nodes,) if isinstance(nodes, str) else tuple(str(node) for node in nodes or ()),
+        nodes=(nodes,) if isinstance(nodes, str) else tuple(str(node) for node in rows(nodes)),
         errors=_errors(found.get("error")),
     )
 

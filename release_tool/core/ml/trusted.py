@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from release_tool.core.ml.request import Request
+from release_tool.core.ml.shapes import inner
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -39,7 +40,7 @@ def trusted_of(settings: Mapping[str, Any]) -> Trusted:
         KeyError: the cluster has no such setting: it is older than connectors, or ML Commons lacks.
     """
     for source in ("transient", "persistent", "defaults"):
-        found = settings.get(source, {}).get(SETTING)
+        found = inner(settings, source).get(SETTING)
         if found is not None:
             return Trusted(expressions=_expressions(found), source=source)
     raise KeyError(SETTING)

@@ -12,6 +12,7 @@ from release_tool.core.ml.api import get_settings
 from release_tool.core.ml.searches import hits
 from release_tool.core.ml.trusted import PRIVATE_IP, SETTING, merged, trusted_of, untrusted, write
 from release_tool.errors import Refused, RemoteFailed, UsageError
+from release_tool.services.cluster.replies import ident_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -66,7 +67,7 @@ def create(cluster: Sender, checked: connectors.Checked, *, trust: bool = False)
     endpoints = connectors.endpoints(checked.body)
     added = ensure_trust(cluster, endpoints, trust=trust)
     reply = cluster.once(connectors.create(checked))
-    return Created(connector_id=str(reply["connector_id"]), endpoints=endpoints, trusted=added)
+    return Created(connector_id=ident_of(reply, "connector_id"), endpoints=endpoints, trusted=added)
 
 
 def look(cluster: Sender, endpoints: tuple[str, ...]) -> Trust | None:

@@ -14,6 +14,7 @@ from release_tool.core.ml.upload import Upload, upload_name
 from release_tool.documents import WorkFolder
 from release_tool.errors import IntegrityError, Refused, RemoteFailed, Unreachable, UsageError
 from release_tool.services.cluster.grouping import access_of_new, find_group, make_group
+from release_tool.services.cluster.replies import ident_of
 from release_tool.services.cluster.undoing import Undo, undoing
 from release_tool.services.cluster.uploading import present, upload
 from release_tool.services.cluster.waiting import WAIT_SECONDS, wait
@@ -127,7 +128,7 @@ def register_body(cluster: Sender, body: dict[str, Any], desk: Desk) -> Register
         undo.model_id = str(reply["model_id"]) if reply.get("model_id") else None
         try:
             task = wait(
-                cluster, str(reply["task_id"]), "register", limit=desk.limit, model_id=undo.model_id,
+                cluster, ident_of(reply, "task_id"), "register", limit=desk.limit, model_id=undo.model_id,
                 tell=desk.console.debug,
             )  # fmt: skip
         except RemoteFailed:

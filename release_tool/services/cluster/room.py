@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from release_tool.core.ml.api import get_settings, profile
 from release_tool.core.ml.memory import estimate, figures, lacking, read_nodes
 from release_tool.core.ml.request import Request
+from release_tool.core.ml.shapes import inner
 from release_tool.errors import RemoteFailed, ServiceUnable
 
 if TYPE_CHECKING:
@@ -53,7 +54,5 @@ def check_room(cluster: Sender, size: int, model_format: str, console: Console, 
 
 def setting(reply: Any, name: str) -> str:
     """Return a setting's value from the reply to ``get_settings``: transient before persistent before default."""
-    parts = (
-        [reply.get(part) or {} for part in ("transient", "persistent", "defaults")] if isinstance(reply, dict) else []
-    )
+    parts = [inner(reply, part) for part in ("transient", "persistent", "defaults")]
     return next((str(part[name]) for part in parts if name in part), "")

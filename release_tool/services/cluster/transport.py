@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 from urllib.parse import urlsplit
 
 from release_tool.core.escape import one_line
@@ -36,6 +36,8 @@ NEWEST = "3.9"
 """What a serverless collection is taken for: it tells no version."""
 GATEWAY_STATUSES = frozenset({502, 504})
 EVERY_STATUS = range(300, 600)
+LISTED = ("/_cat/", "/_plugins/_ml/tools")
+"""Paths that answer with an array; all others answer with an object."""
 
 
 class Cluster:
@@ -137,13 +139,15 @@ class Cluster:
     def _read(self, request: Request, status: int, raw: str) -> Any:
         try:
             # Not strict: a message may hold a raw control character; it is escaped where it is shown.
-            data = json.loads(raw, strict=False) if raw else {}
-        except ValueError as error:
+            data = json.loads(raw, strict=False, parse_constant=_no_number) if raw else {}
+        except (ValueError, RecursionError) as error:
             if status < 300:
                 raise self._silent(request, "the answer is no JSON; is this an OpenSearch?") from error
             data = raw
         if status < 300:
-            return data
+            if isinstance(data, dict) or (isinstance(data, list) and request.path.startswith(LISTED)):
+                return data
+            raise self._silent(request, "the answer is no JSON object; is this an OpenSearch?")
         raise self._refused(request, status, words_of(data))
 
     def _refused(self, request: Request, status: int, said: str) -> RemoteFailed | Unreachable:
@@ -204,6 +208,11 @@ _HINTS = {
     401: "Set RELEASE_TOOL_CLUSTER_USER and RELEASE_TOOL_CLUSTER_PASSWORD, or auth under [clusters.NAME].",
     403: "The user has no right to do this; ask for a role such as ml_full_access.",
 }
+
+
+def _no_number(text: str) -> NoReturn:
+    """Refuse NaN and the infinities, which Python reads and JSON does not have."""
+    raise ValueError(text)
 
 
 def _cause(error: Any) -> BaseException:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from release_tool.core.ml.api import deploy
+from release_tool.services.cluster.replies import ident_of
 from release_tool.services.cluster.waiting import WAIT_SECONDS, wait
 
 if TYPE_CHECKING:
@@ -25,5 +26,5 @@ def deploy_model(
         Unreachable: no answer, or not in time.
     """
     reply = cluster.send(deploy(model_id, nodes, generation=cluster.generation))
-    task = wait(cluster, str(reply["task_id"]), "deploy", limit=limit, model_id=model_id, tell=console.debug)
+    task = wait(cluster, ident_of(reply, "task_id"), "deploy", limit=limit, model_id=model_id, tell=console.debug)
     return task.nodes

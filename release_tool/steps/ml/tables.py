@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from release_tool.core.escape import one_line
+from release_tool.core.ml.shapes import inner
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -52,14 +53,16 @@ def flat(data: Any, before: str = "") -> list[tuple[str, Any]]:
 
 def profiled(reply: Any) -> list[tuple[Any, ...]]:
     """Return a row for each node and model of a profile: memory and what predict took."""
-    nodes = (reply.get("nodes") or {}) if isinstance(reply, dict) else {}
     lines: list[tuple[Any, ...]] = []
-    for node, said in nodes.items():
-        for model, one in (said.get("models") or {}).items():
-            took = one.get("predict_request_stats") or one.get("model_inference_stats") or {}
+    for node, said in inner(reply, "nodes").items():
+        for model, told in inner(said, "models").items():
+            one = inner(told)
+            took = inner(one, "predict_request_stats") or inner(one, "model_inference_stats")
             size = one.get("memory_size_estimation_cpu") or one.get("memory_size_estimation_gpu")
             memory = f"{size / 1e6:.0f} MB" if isinstance(size, (int, float)) else ""
-            times = [f"{took[key]:.1f}" if key in took else "" for key in ("p50", "p90", "p99")]
+            times = [
+                f"{took[key]:.1f}" if isinstance(took.get(key), (int, float)) else "" for key in ("p50", "p90", "p99")
+            ]
             lines.append((node, model, one.get("model_state"), memory, took.get("count"), *times))
     return lines
 
