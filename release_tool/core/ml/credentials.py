@@ -114,13 +114,18 @@ def with_secrets(request: Request, environment: Mapping[str, str]) -> Request:
     body = request.body
     if body is None:
         return request
-    missing = [name for name in variables(_credentials(body)) if not environment.get(name)]
+    missing = [name for name in named_in(body) if not environment.get(name)]
     if missing:
         raise UsageError(
             f"The credential of the connector names what is not set: {', '.join(missing)}.",
             hint="Set the variables in the environment of this command.",
         )
     return replace(request, body=_with_values(body, environment))
+
+
+def named_in(body: Mapping[str, Any] | None) -> tuple[str, ...]:
+    """Return the environment variables that ``with_secrets`` fills in, each once."""
+    return variables(_credentials(body or {}))
 
 
 def _credentials(body: Mapping[str, Any]) -> list[Any]:

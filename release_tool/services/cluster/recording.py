@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any, Self
 
 from release_tool.core.ml.api import generation_of
 from release_tool.core.ml.credentials import by_name
+from release_tool.core.ml.export import TOLD
 
 if TYPE_CHECKING:
     from release_tool.core.ml.api import Generation
     from release_tool.core.ml.clusters import ClusterAddress
     from release_tool.core.ml.request import Request
 
-MODEL, TASK, GROUP, CONNECTOR = (by_name(name) for name in ("MODEL_ID", "TASK_ID", "MODEL_GROUP_ID", "CONNECTOR_ID"))
+MODEL, TASK, GROUP, CONNECTOR = map(by_name, TOLD)
 _NOTHING = {"hits": {"total": {"value": 0}, "hits": []}}
 
 

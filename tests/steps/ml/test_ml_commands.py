@@ -121,6 +121,23 @@ def test_an_upload_is_exported_as_the_requests_that_it_is_made_of(archive, capsy
     assert not (tmp_path / "w").exists()
 
 
+def test_a_text_that_looks_like_a_variable_is_exported_as_it_is(capsys):
+    text = "${env.HOME} 'a' $HOME"
+    words = ["predict", "abc", text, "--function", "text_embedding"]
+    (sent,) = exported(capsys, *words)
+    body = shlex.split(sent["text"])[-1]
+    assert json.loads(body) == {"text_docs": [text]}
+    assert '"${HOME}"' not in sent["text"]
+    (sent,) = exported(capsys, "--as", "dev-tools", *words)
+    assert text in sent["text"]
+
+
+@pytest.mark.parametrize("words", [("predict", "abc", "hi"), ("bench", "abc")])
+def test_what_a_model_does_must_be_said_where_no_cluster_says_it(words, capsys):
+    assert cli.run(["ml", "export-request", *words]) == 2
+    assert "--function" in capsys.readouterr().err
+
+
 def test_what_is_exported_for_an_older_server_has_its_names(capsys, archive):
     sent = exported(capsys, "--server-version", "2.6", "undeploy", "abc")
     assert [one["path"] for one in sent] == ["/_plugins/_ml/models/abc/_unload"]
@@ -217,6 +234,19 @@ def test_the_config_beside_an_address_is_used_and_its_sha256_must_be_known(files
     (given,) = exported(capsys, "register", url, "--sha256", HASH.upper())
     (loaded,) = exported(capsys, "register", url, "--download")
     assert given["body"] == loaded["body"] == {**CONFIG, "version": "1", "model_content_hash_value": HASH, "url": url}
+
+
+def test_no_secret_of_an_address_is_sent_on_or_shown(files, capsys):
+    url = f"{files.address}/a/model.zip".replace("://", "://ann:MARKED@")
+    assert cli.run(["ml", "export-request", "register", url, "--sha256", HASH]) == 2
+    said = capsys.readouterr()
+    assert "password" in said.err
+    assert "MARKED" not in said.out + said.err
+    files.files["/a/config.json?X-Signature=MARKED"] = b"[" * 100_000
+    assert cli.run(["ml", "export-request", "register", f"{files.address}/a/model.zip?X-Signature=MARKED"]) == 10
+    said = capsys.readouterr()
+    assert "config.json is no JSON" in said.err
+    assert "MARKED" not in said.err
 
 
 def test_an_address_without_a_config_needs_one(files, capsys, tmp_path):
