@@ -29,9 +29,10 @@ def fetch_config(url: str) -> dict[str, Any] | None:
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"}:
         return None
-    beside = urlunsplit(parts._replace(path=f"{parts.path.rpartition('/')[0]}/config.json"))
+    place = parts._replace(path=f"{parts.path.rpartition('/')[0]}/config.json")
+    beside = one_line(urlunsplit(place._replace(query="", fragment="")))  # a query may be a signature: it is not shown
     try:
-        with _open(beside) as stream:
+        with _open(urlunsplit(place)) as stream:
             data = json.loads(stream.read(MAX_CONFIG_BYTES + 1)[:MAX_CONFIG_BYTES])
     except urllib.error.HTTPError as error:
         if error.code in {403, 404}:
@@ -39,7 +40,7 @@ def fetch_config(url: str) -> dict[str, Any] | None:
         raise Unreachable(f"{beside} answers {error.code}.") from error
     except (OSError, http.client.HTTPException) as error:
         raise Unreachable(f"{beside} can't be fetched: {one_line(str(error))}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise RemoteFailed(f"{beside} is no JSON.", hint="Name the config with --config.") from error
     if not isinstance(data, dict) or "model_format" not in data:
         raise RemoteFailed(f"{beside} is no register request.", hint="Name the config with --config.")

@@ -77,6 +77,11 @@ def address_config(context: Context, url: str, given: Mapping[str, Any]) -> tupl
     from release_tool.archives.reading import read_config
     from release_tool.services.cluster.fetching import fetch_config, fetch_sha256
 
+    if "@" in url.partition("://")[2].partition("/")[0]:
+        raise UsageError(
+            "The address holds a user or a password, which the cluster would keep and show.",
+            hint="Offer the archive at an address without, or register the file itself.",
+        )
     config = read_config(given["config"]) if given["config"] else fetch_config(url)
     if config is None:
         raise UsageError("There is no config.json beside the archive at this address.", hint="Name one with --config.")
