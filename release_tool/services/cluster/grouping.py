@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from release_tool.core.ml.api import GROUPS_SINCE, get_settings, is_since, register_group
+from release_tool.core.escape import one_line
+from release_tool.core.ml.api import GROUPS_SINCE, delete_group, get_settings, is_since, register_group
 from release_tool.core.ml.searches import groups, hits, models_in_group
+from release_tool.core.ml.shapes import table, whole
 from release_tool.errors import Refused, RemoteFailed
 
 if TYPE_CHECKING:
@@ -41,13 +43,33 @@ def find_group(cluster: Sender, name_or_id: str) -> Group | None:
     return None if chosen is None else group_of(*chosen)
 
 
+def id_of(cluster: Sender, name_or_id: str) -> str:
+    """Return the id of a group; a text that names none is taken for an id, which a search may not see yet."""
+    found = find_group(cluster, name_or_id)
+    return name_or_id if found is None else found.group_id
+
+
+def delete(cluster: Sender, name_or_id: str) -> Any:
+    """Delete a group and return the cluster's reply.
+
+    Raises:
+        RemoteFailed: there is none, which the cluster calls a success; or it is refused.
+    """
+    reply = cluster.send(delete_group(id_of(cluster, name_or_id)))
+    if table(reply).get("result") == "not_found":
+        raise RemoteFailed(
+            f"There is no model group {one_line(name_or_id)!r}.", hint="See release-tool ml group search."
+        )
+    return reply
+
+
 def group_of(group_id: str, source: dict[str, Any]) -> Group:
     """Return a group from a hit."""
     return Group(
         group_id=group_id,
         name=str(source.get("name") or ""),
         access=str(source.get("access") or ""),
-        latest_version=int(source.get("latest_version") or 0),
+        latest_version=whole(source.get("latest_version")),
     )
 
 

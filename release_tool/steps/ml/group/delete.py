@@ -18,17 +18,18 @@ HELP = """Delete model groups; one that holds a model is refused by the cluster.
 \b
 Examples:
   release-tool ml group delete wlcnb4kBJ1eYAeTMHlV6
+  release-tool ml group delete "our models"
 """
 
 
 @click.command(help=HELP, short_help="Delete empty model groups.")
-@click.argument("groups", nargs=-1, required=True)
+@click.argument("groups", nargs=-1, required=True, metavar="ID|NAME...")
 @cluster_options
 @click.pass_obj
 def command(context: Context, groups: tuple[str, ...], *, asked: Asked) -> None:
     """Delete one after the other."""
-    from release_tool.core.ml.api import delete_group
+    from release_tool.services.cluster.grouping import delete
 
     with asked.open(context) as cluster:
-        replies = [cluster.send(delete_group(group)) for group in groups]
+        replies = [delete(cluster, group) for group in groups]
     emit(context, "\n".join(f"deleted  {group}" for group in groups), replies)

@@ -24,7 +24,7 @@ Examples:
 
 
 @click.command(help=HELP, short_help="Change a model group.")
-@click.argument("group")
+@click.argument("group", metavar="ID|NAME")
 @click.option("--name", metavar="TEXT", help="Another name.")
 @click.option("--description", metavar="TEXT", help="Another description.")
 @add_options(group_options)
@@ -34,6 +34,7 @@ def command(ctx: click.Context, /, group: str, *, asked: Asked, **given: Any) ->
     """Send what is given."""
     from release_tool.core.ml.api import update_group
     from release_tool.errors import UsageError
+    from release_tool.services.cluster.grouping import id_of
     from release_tool.steps.ml.group.access import body_of
 
     context: Context = ctx.obj
@@ -41,5 +42,5 @@ def command(ctx: click.Context, /, group: str, *, asked: Asked, **given: Any) ->
     if not body:
         raise UsageError("Nothing is to be changed.", hint="Name what, such as --description.")
     with asked.open(context) as cluster:
-        reply = cluster.send(update_group(group, body))
+        reply = cluster.send(update_group(id_of(cluster, group), body))
     emit(context, f"changed  {group}: {', '.join(body)}", reply)
