@@ -16,7 +16,7 @@ from release_tool.errors import IntegrityError, Refused, RemoteFailed, Unreachab
 from release_tool.services.cluster.grouping import access_of_new, find_group, make_group
 from release_tool.services.cluster.replies import ident_of
 from release_tool.services.cluster.undoing import Undo, undoing
-from release_tool.services.cluster.uploading import present, upload
+from release_tool.services.cluster.uploading import present, unfinished, upload
 from release_tool.services.cluster.waiting import WAIT_SECONDS, wait
 
 if TYPE_CHECKING:
@@ -165,8 +165,8 @@ def _memo(folder: WorkFolder, cluster: Sender, body: dict[str, Any]) -> Upload:
 def _same(cluster: Sender, body: dict[str, Any], model_id: str | None, desk: Desk) -> tuple[str, dict[str, Any]] | None:
     """Return the model that an earlier run of the same register made; null where there is none."""
     sha256 = body.get("model_content_hash_value")
-    if not sha256 or desk.again:
-        return None
+    if not sha256 or desk.again:  # a second one that was cut is gone on with, too
+        return unfinished(cluster, model_id) if model_id else None
     found = dict(_search(cluster, str(sha256)))
     if model_id is not None and model_id not in found:
         try:

@@ -7,12 +7,13 @@ the model registered, leaves only if all bytes that were read on the way have th
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from release_tool.bounded import NotReadable, open_regular
-from release_tool.core.ml.api import upload_chunk
+from release_tool.core.ml.api import get_model, upload_chunk
 from release_tool.core.ml.register import CHUNK_BYTES, chunks_of
 from release_tool.core.ml.searches import chunk_numbers, chunks
+from release_tool.core.ml.tasks import model_state
 from release_tool.errors import IntegrityError, Refused, UsageError
 
 if TYPE_CHECKING:
@@ -30,6 +31,17 @@ def present(cluster: Sender, model_id: str) -> frozenset[int]:
         if error.status == 404:
             return frozenset()
         raise
+
+
+def unfinished(cluster: Sender, model_id: str) -> tuple[str, dict[str, Any]] | None:
+    """Return a model whose chunks are not all there yet; null where it is whole, or gone."""
+    try:
+        found = cluster.send(get_model(model_id))
+    except Refused as error:
+        if error.status == 404:
+            return None
+        raise
+    return (model_id, found) if model_state(found) == "REGISTERING" else None
 
 
 def upload(

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 import torch
@@ -23,6 +24,7 @@ from release_tool.core.ml.register import CHUNK_BYTES, RateLimiter, Wishes
 from release_tool.core.ml.upload import upload_name
 from release_tool.errors import IntegrityError, Refused, RemoteFailed
 from release_tool.services.archive_server import serve_file
+from release_tool.services.cluster import registering
 from release_tool.services.cluster.grouping import find_group
 from release_tool.services.cluster.registering import Desk, register_archive, register_body
 from release_tool.services.cluster.transport import Cluster
@@ -165,6 +167,22 @@ def test_an_upload_that_was_killed_goes_on_where_it_was(  # noqa: PLR0917
     assert len(models_named(cluster, name)) == 1
     # The server compares the sha256 of all parts together when it deploys.
     assert deploy_model(cluster, model_id, Console(verbosity=-1))
+
+
+@pytest.mark.usefixtures("clean")
+def test_a_second_copy_that_was_cut_is_gone_on_with(cluster, archive, name, desk, monkeypatch):
+    first = register_archive(cluster, archive, body_of(archive, name), desk)
+    again = replace(desk, again=True)
+
+    def cut(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(registering, "upload", cut)
+        with pytest.raises(KeyboardInterrupt):
+            register_archive(cluster, archive, body_of(archive, name), again)
+    second = register_archive(cluster, archive, body_of(archive, name), again)
+    assert {ident for ident, _ in models_named(cluster, name)} == {first.model_id, second.model_id}
 
 
 @pytest.mark.usefixtures("clean")
