@@ -53,7 +53,7 @@ def words_of(data: Any) -> str:
     if isinstance(data, str):
         try:
             inner = json.loads(data)
-        except ValueError:
+        except (ValueError, RecursionError):
             return _cut(data)
         return words_of(inner) if isinstance(inner, dict) else _cut(data)
     if isinstance(data, dict):

@@ -52,7 +52,10 @@ COMMANDS = [
 class Handler(ForDouble, BaseHTTPRequestHandler):
     def answer(self):
         self.rfile.read(int(self.headers.get("content-length") or 0))
-        self.send(200, ROOT if self.path == "/" else self.double.reply, "application/json")
+        if self.path == "/":
+            self.send(200, ROOT, "application/json")
+        else:
+            self.send(self.double.status, self.double.reply, "application/json")
 
     do_GET = do_POST = do_PUT = do_DELETE = answer  # noqa: N815 - the base class's names
 
@@ -60,7 +63,7 @@ class Handler(ForDouble, BaseHTTPRequestHandler):
 class Server(Double):
     def __init__(self):
         super().__init__(Handler)
-        self.reply = b""
+        self.status, self.reply = 200, b""
 
 
 @pytest.mark.parametrize("words", COMMANDS)
@@ -82,3 +85,13 @@ def test_no_reply_is_taken_for_a_defect(words, tmp_path, monkeypatch, capsys):
             assert "MARKED" not in said.out + said.err
             if said.out:
                 json.loads(said.out, parse_constant=no_constant)
+
+
+@pytest.mark.parametrize(
+    "reply", [b"[" * 200_000, b'{"error": [7]}', b'{"error": {"reason": 7}}', b'{"error": "\\ud800"}']
+)
+def test_no_refusal_is_taken_for_a_defect(reply, capsys):
+    with Server() as server:
+        server.status, server.reply = 400, reply
+        assert run(["ml", "get", "m", "--cluster", server.address]) == 10
+    assert "was refused (400)" in capsys.readouterr().err
