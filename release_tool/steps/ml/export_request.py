@@ -61,6 +61,8 @@ def command(ctx: click.Context, /, *, form: str, server_version: str, words: tup
         raise click.UsageError("There is no command to export.", ctx)
     ctx.meta[RECORDER] = recorder
     name, chosen, rest = group.resolve_command(ctx, list(words))
+    if name == "bench":
+        raise click.UsageError("bench sends what predict sends, very often; export that.", ctx)
     if chosen is None or name == ctx.info_name:
         raise click.UsageError(f"{name!r} sends no request of its own.", ctx)
     # What the command would say of its progress is not so.

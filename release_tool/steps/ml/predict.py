@@ -9,7 +9,7 @@ import click
 
 from release_tool.core.ml.predict import CONTENT_TYPES, SPARSE_FORMATS, Function
 from release_tool.steps import emit
-from release_tool.steps.ml.connection import cluster_options
+from release_tool.steps.ml.connection import RECORDER, cluster_options
 
 if TYPE_CHECKING:
     from release_tool.core.ml.predict import Row, Wanted
@@ -217,7 +217,8 @@ def _ask_file(context: Context, cluster: Sender, model: str, given: dict[str, An
     from release_tool.services.cluster.answer_file import AnswerFile
     from release_tool.steps.ml.predicting import failure_of, open_input, read_questions, to_file, to_stdout
 
-    output: Path | None = given["output"]
+    # An export has no answers, and writes none.
+    output: Path | None = None if RECORDER in click.get_current_context().meta else given["output"]
     if output is not None and output.exists() and given["source"].exists() and output.samefile(given["source"]):
         raise UsageError("--input and --output are one file.", hint="Name another --output.")
     run = _run(context, cluster, model, given, wanted)

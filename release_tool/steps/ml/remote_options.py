@@ -103,7 +103,8 @@ def with_guardrails(
 
     if path is None:
         return wishes
-    function = str(model.get("algorithm") or model.get("function_name") or "")
+    # Where nobody says what the model is, as under export-request, the server will.
+    function = str(model.get("algorithm") or model.get("function_name") or "remote")
     checked = read_guardrails(read_json(path), function_name=function, version=cluster.version)
     for note in (*checked.notes, *check(cluster, checked)):
         context.console.warning(note)

@@ -1,0 +1,26 @@
+"""What an export of a command leaves on this machine, and what it needs no cluster to know."""
+
+from __future__ import annotations
+
+import json
+
+from release_tool import cli
+
+
+def test_an_export_of_predict_writes_no_answers(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "q.jsonl").write_text('"a"\n')
+    words = ["predict", "m", "--function", "text_embedding", "--input", "q.jsonl", "--output", "answers.jsonl"]
+    assert cli.run(["--json", "ml", "export-request", *words]) == 0
+    (sent,) = json.loads(capsys.readouterr().out)
+    assert sent["body"] == {"text_docs": ["a"]}
+    assert [path.name for path in tmp_path.iterdir()] == ["q.jsonl"]
+
+
+def test_guardrails_of_a_model_that_no_cluster_tells_of_are_exported(tmp_path, capsys):
+    said = {"type": "local_regex", "input_guardrail": {"regex": ["(?s).*x.*"]}}
+    (tmp_path / "g.json").write_text(json.dumps(said))
+    words = ["update", "m", "--guardrails", str(tmp_path / "g.json")]
+    assert cli.run(["--json", "ml", "export-request", *words]) == 0
+    (sent,) = json.loads(capsys.readouterr().out)
+    assert (sent["method"], sent["body"]) == ("PUT", {"guardrails": said})
