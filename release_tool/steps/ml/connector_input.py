@@ -76,6 +76,8 @@ def read_json(path: Path) -> Any:
 
     try:
         if str(path) == "-":
+            if sys.stdin is None:
+                raise UsageError("There is no stdin: it is closed.", hint="Name a file.")
             raw = sys.stdin.buffer.read(MAX_BYTES + 1)
         else:
             with path.open("rb") as stream:

@@ -160,6 +160,8 @@ def open_input(path: Path) -> IO[bytes]:
     from release_tool.bounded import NotReadable, open_regular
 
     if str(path) == STDIN:
+        if sys.stdin is None:
+            raise UsageError("There is no stdin: it is closed.", hint="Name a file.")
         return sys.stdin.buffer
     try:
         return open_regular(path)

@@ -41,7 +41,7 @@ def command(context: Context, file: Path, *, dry_run: bool, asked: Asked) -> Non
     from release_tool.core.ml.export import dev_tools
     from release_tool.errors import UsageError
 
-    text = sys.stdin.read(MAX_CHARACTERS) if str(file) == "-" else _read(file)
+    text = _read_stdin() if str(file) == "-" else _read(file)
     try:
         request, first = read_request(text)
     except NotARequest as error:
@@ -55,6 +55,17 @@ def command(context: Context, file: Path, *, dry_run: bool, asked: Asked) -> Non
             return
         reply = cluster.once(request)
     emit(context, json.dumps(reply, indent=2, ensure_ascii=False), reply)
+
+
+def _read_stdin() -> str:
+    from release_tool.errors import UsageError
+
+    if sys.stdin is None:
+        raise UsageError("There is no stdin: it is closed.", hint="Name a file.")
+    try:
+        return sys.stdin.buffer.read(MAX_CHARACTERS).decode()
+    except UnicodeDecodeError as error:
+        raise UsageError("What came by stdin is no UTF-8.", hint="Give text.") from error
 
 
 def _read(file: Path) -> str:

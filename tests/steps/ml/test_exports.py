@@ -1,8 +1,12 @@
-"""What an export of a command leaves on this machine, and what it needs no cluster to know."""
+"""What an export of a command leaves on this machine, what it needs no cluster to know, and a stdin that is none."""
 
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+
+import pytest
 
 from release_tool import cli
 
@@ -24,3 +28,19 @@ def test_guardrails_of_a_model_that_no_cluster_tells_of_are_exported(tmp_path, c
     assert cli.run(["--json", "ml", "export-request", *words]) == 0
     (sent,) = json.loads(capsys.readouterr().out)
     assert (sent["method"], sent["body"]) == ("PUT", {"guardrails": said})
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["predict", "m", "--function", "text_embedding", "--input", "-"], ["send", "-"], ["connector", "create", "-"]],
+    ids=["predict", "send", "connector"],
+)
+@pytest.mark.parametrize(("given", "why"), [("<&-", "no stdin"), ("<bad", "")])
+def test_a_stdin_that_is_closed_or_no_text_is_told(words, given, why, tmp_path):
+    (tmp_path / "bad").write_bytes(b'"\xff"\n')
+    line = [sys.executable, "-m", "release_tool", "ml", "export-request", *words]
+    done = subprocess.run(
+        ["sh", "-c", f'"$@" {given}', "sh", *line], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2, done.stderr
+    assert why in done.stderr
