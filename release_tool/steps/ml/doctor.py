@@ -163,11 +163,17 @@ def _differs(change: Change, told: Any) -> bool:
     return not replace(change, before=told[change.name].value).is_none
 
 
+def _after(one: Change) -> Any:
+    """Return the new value; of a list what it gains, which the end of a long line would hide."""
+    if one.after is None:
+        return "default"
+    if isinstance(one.after, list) and isinstance(one.before, list) and one.before and not one.is_none:
+        return "the same and " + ", ".join(str(value) for value in one.after if value not in one.before)
+    return one.after
+
+
 def _changed(changes: tuple[Change, ...]) -> str:
     from release_tool.steps.ml.tables import rows
 
-    cells = [
-        (one.name, one.before, "default" if one.after is None else one.after, "is so already" if one.is_none else "")
-        for one in changes
-    ]
+    cells = [(one.name, one.before, _after(one), "is so already" if one.is_none else "") for one in changes]
     return rows(("setting", "before", "after", ""), cells)

@@ -391,7 +391,9 @@ def test_the_doctor_adds_addresses_to_those_that_are_trusted_and_takes_none_away
     (builtin,) = (one["value"] for one in endpoints["settings"] if one["name"] == names[1])
     try:
         for name in names:
-            assert ml("doctor", "--apply", f"{name}={url}")[0] == 0
+            code, out, _ = ml("doctor", "--apply", f"{name}={url}")
+            assert code == 0
+            assert r"//models\.example\.org" in out  # the last of a list that is longer than a line
         after = levels(ml("doctor", "--url", url, "--json")[1])
         assert (after[f"archives from {url}"], after[f"connectors to {url}"]) == ("ok", "ok")
         assert levels(ml("doctor", "--url", "http://127.0.0.1:99/x", "--json")[1])[
