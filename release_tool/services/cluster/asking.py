@@ -136,7 +136,8 @@ def ask_all(
         for question in questions:
             held.append((question, Future()))
             waiting.put(held[-1])
-            if len(held) >= parallel * WINDOW:
+            # What is there is given out at once: who reads along waits for no window to fill.
+            while held and (len(held) >= parallel * WINDOW or held[0][1].done()):
                 yield _turn(*held.popleft())
         while held:
             yield _turn(*held.popleft())

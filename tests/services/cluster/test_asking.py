@@ -222,3 +222,24 @@ def test_two_runs_never_write_one_file(tmp_path):
         pass
     with (tmp_path / "answers.jsonl.part").open("ab") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the first one has let go of it
+
+
+def test_an_answer_that_is_there_does_not_wait_for_the_window_to_fill():
+    answered, given = threading.Event(), []
+
+    def questions():
+        yield "a"
+        assert answered.wait(10)
+        time.sleep(0.05)  # until the answer is in its place
+        yield "b"
+        given.append("c")
+        yield "c"
+
+    def send(question):
+        answered.set()
+        return question
+
+    turns = ask_all(questions(), send, parallel=4)
+    assert next(turns).reply == "a"
+    assert not given
+    assert [turn.reply for turn in turns] == ["b", "c"]
