@@ -120,6 +120,10 @@ class Cluster:
         return int(status), str(raw)
 
     def _mistrusted(self, why: str) -> Unreachable:
+        if "WRONG_VERSION_NUMBER" in why:  # OpenSSL's way to say that this is no TLS
+            return Unreachable(
+                f"{self.cluster.shown} speaks no TLS: {why}", hint="Name it by http://, or check its port."
+            )
         if "alert" in why.lower():  # what the other side sends
             return Unreachable(
                 f"{self.cluster.shown} does not take who one is: {why}",

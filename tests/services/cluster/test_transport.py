@@ -314,3 +314,9 @@ def test_a_task_that_does_not_end_in_time_says_how_far_it_is(server, opened):
     model = (200, {"current_worker_node_count": 1, "planning_worker_node_count": 3})
     with pytest.raises(Unreachable, match="RUNNING, on 1 of 3 nodes"):
         waited(server, opened, [task("RUNNING", model_id="m"), model], limit=-1.0)
+
+
+def test_a_server_without_tls_is_not_called_untrusted(server, opened):
+    with pytest.raises(Unreachable, match="speaks no TLS") as caught:
+        opened(of_url(server.address.replace("http://", "https://"), has_user=False)).send(api.root())
+    assert "http://" in caught.value.hint
