@@ -30,7 +30,27 @@ def archive_config(context: Context, archive: Path, given: Path | None) -> dict[
     if chosen is None:
         raise UsageError(f"There is no config.json beside {archive.name}.", hint="Name it with --config.")
     context.console.debug(f"config: {chosen}")
-    return read_config(chosen)
+    return _checked(read_config(chosen))
+
+
+def _checked(config: dict[str, Any]) -> dict[str, Any]:
+    """Return a config.json whose fields have the types that a register request can be made of.
+
+    Raises:
+        RequestError: they have not, or it describes a model without an archive.
+    """
+    faults = [
+        Fault(f"config.json: {key}", "is no text")
+        for key in ("name", "version", "description", "function_name", "model_format")
+        if not isinstance(config.get(key), str | None)
+    ]
+    if not isinstance(config.get("model_config"), dict | None):
+        faults.append(Fault("config.json: model_config", "is no object"))
+    if str(config.get("function_name")).upper() == "REMOTE":
+        faults.append(Fault("config.json: function_name", "is REMOTE, and such a model has no archive", "use --remote"))
+    if faults:
+        raise RequestError(tuple(faults))
+    return config
 
 
 def check_compat(context: Context, archive: Path, config: Mapping[str, Any], version: str, *, force: bool) -> None:
@@ -97,7 +117,7 @@ def address_config(context: Context, url: str, given: Mapping[str, Any]) -> tupl
     text = str(sha256).strip().lower()
     if len(text) != 64 or set(text) - set("0123456789abcdef"):
         raise RequestError((Fault("--sha256", f"{text[:80]!r} is no sha256", "64 hexadecimal digits"),))
-    return config, text
+    return _checked(config), text
 
 
 def table_of(context: Context, listing: Path | None = None) -> tuple[Pretrained, ...]:

@@ -44,3 +44,16 @@ def test_a_stdin_that_is_closed_or_no_text_is_told(words, given, why, tmp_path):
     )
     assert done.returncode == 2, done.stderr
     assert why in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("model_config", 7), ("name", 7), ("description", []), ("function_name", "remote")]
+)
+@pytest.mark.parametrize("target", ["model.zip", "http://127.0.0.1:9/model.zip"])
+def test_a_config_that_no_request_can_be_made_of_is_told_by_its_key(key, value, target, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    said = {"name": "m", "version": "1", "model_format": "ONNX", "model_content_hash_value": "ab" * 32, "url": "x"}
+    (tmp_path / "model.zip").write_bytes(b"PK")
+    (tmp_path / "c.json").write_text(json.dumps({**said, "function_name": "TEXT_EMBEDDING", key: value}))
+    assert cli.run(["ml", "export-request", "register", target, "--config", "c.json"]) == 2
+    assert f"config.json: {key}" in capsys.readouterr().err
