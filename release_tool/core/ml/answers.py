@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 SHOWN_NUMBERS = 4
 SHOWN_TOKENS = 6
+SHOWN_FAULTS = 10
 RESULTS = "inference_results"
 
 
@@ -118,3 +119,17 @@ def _weights(found: dict[str, Any]) -> str:
     best = sorted(found.items(), key=lambda item: (-item[1], item[0]))
     shown = ", ".join(f"{token} {weight:.3g}" for token, weight in best[:SHOWN_TOKENS])
     return shown + (f", … ({len(best)} tokens)" if len(best) > SHOWN_TOKENS else "")
+
+
+@dataclass(slots=True)
+class Lines:
+    """Lines without an answer: how many, and the first of them, since there may be as many as questions."""
+
+    count: int = 0
+    first: list[int] = field(default_factory=list)
+
+    def add(self, line: int) -> None:
+        """Count a line; they come in order."""
+        self.count += 1
+        if len(self.first) < SHOWN_FAULTS:
+            self.first.append(line)

@@ -13,7 +13,7 @@ import stat
 from typing import IO, TYPE_CHECKING, Self
 
 from release_tool.core.escape import one_line
-from release_tool.core.ml.answers import read_written
+from release_tool.core.ml.answers import Lines, read_written
 from release_tool.documents import disk_error
 from release_tool.errors import UsageError
 
@@ -73,7 +73,7 @@ class AnswerFile:
             raise RuntimeError("the file of answers is not open")
         return self._stream
 
-    def take_up(self, questions: Iterator[tuple[int, str]]) -> tuple[int, list[int]]:
+    def take_up(self, questions: Iterator[tuple[int, str]]) -> tuple[int, Lines]:
         """Skip the questions that are answered; the next answer goes after them.
 
         Returns how many they are, and which lines of the input among them failed.
@@ -85,7 +85,7 @@ class AnswerFile:
             UsageError: the lines that are there answer other questions.
         """
         kept = done = 0
-        failed: list[int] = []
+        failed = Lines()
         for raw in self.stream:
             if not raw.endswith(b"\n"):
                 break
@@ -97,7 +97,7 @@ class AnswerFile:
                 )
             kept, done = kept + len(raw), done + 1
             if written.failed:
-                failed.append(written.line)
+                failed.add(written.line)
         self.stream.seek(kept)
         self.stream.truncate()
         return done, failed

@@ -204,7 +204,7 @@ def _ask_texts(
         for cells in table_rows(row.shown[:40], answer.results or [])
     ]
     text = table(("text", "output", "type", "shape", "values"), shown, empty="no outputs")
-    if len(tally.refused) < len(answers) or context.json:
+    if tally.refused.count < len(answers) or context.json:
         emit(context, text, [json.loads(answer.text()) for answer in answers])
     failure = failure_of(tally, "above")
     if failure:

@@ -9,7 +9,7 @@ from typing import IO, TYPE_CHECKING, Any
 import click
 
 from release_tool.core.escape import one_line
-from release_tool.core.ml.answers import Answer, results_of
+from release_tool.core.ml.answers import SHOWN_FAULTS, Answer, Lines, results_of
 from release_tool.core.ml.predict import ONE_AT_A_TIME, Row, RowFault, digest_of, read_row
 from release_tool.core.quantity import plural
 from release_tool.errors import RemoteFailed, UsageError
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from release_tool.services.cluster.sender import Sender
 
 MAX_LINE_BYTES = 16 * 1024 * 1024
-SHOWN_FAULTS = 10
 STDIN = "-"
 DEFAULT_PARALLEL = 4
 
@@ -47,9 +46,9 @@ class Tally:
     asked: int = 0
     kept: int = 0
     """Answers that a run before this one had written."""
-    refused: list[int] = field(default_factory=list)
+    refused: Lines = field(default_factory=Lines)
     """Lines that the server refused, and those that failed in a run before this one."""
-    bad: list[int] = field(default_factory=list)
+    bad: Lines = field(default_factory=Lines)
     """Lines that are no questions."""
 
 
@@ -80,8 +79,8 @@ class Run:
             answer = self._answer(turn)
             if answer.error is not None:
                 lines = tally.bad if isinstance(turn.question, Bad) else tally.refused
-                lines.append(answer.line)
-                if len(tally.bad) + len(tally.refused) <= SHOWN_FAULTS:
+                lines.add(answer.line)
+                if tally.bad.count + tally.refused.count <= SHOWN_FAULTS:
                     self.console.warning(f"line {answer.line}: {answer.error['message']}")
             yield answer
 
@@ -204,11 +203,12 @@ def to_file(run: Run, questions: Iterator[Row | Bad], file: AnswerFile) -> Tally
 
 def failure_of(tally: Tally, where: str) -> ReleaseError | None:
     """Return the error of a run in which questions failed; null where none did."""
-    lines = sorted(tally.bad + tally.refused)
-    if not lines:
+    count = tally.bad.count + tally.refused.count
+    if not count:
         return None
-    some = ", ".join(str(line) for line in lines[:SHOWN_FAULTS]) + (", …" if len(lines) > SHOWN_FAULTS else "")
-    what = f"{len(lines):,} of {plural(tally.asked + tally.kept, 'question')} got no answer (line {some})"
+    first = sorted(tally.bad.first + tally.refused.first)[:SHOWN_FAULTS]
+    some = ", ".join(str(line) for line in first) + (", …" if count > SHOWN_FAULTS else "")
+    what = f"{count:,} of {plural(tally.asked + tally.kept, 'question')} got no answer (line {some})"
     hint = f"Their reasons stand {where}; all other answers are there."
-    made: type[ReleaseError] = RemoteFailed if tally.refused else UsageError
+    made: type[ReleaseError] = RemoteFailed if tally.refused.count else UsageError
     return made(f"{what}.", hint=hint)

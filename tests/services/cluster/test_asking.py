@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from release_tool.core.ml.answers import Answer
+from release_tool.core.ml.answers import SHOWN_FAULTS, Answer, Lines
 from release_tool.errors import Refused, ServiceUnable, Unreachable, UsageError
 from release_tool.services.cluster import asking
 from release_tool.services.cluster.answer_file import AnswerFile
@@ -156,7 +156,7 @@ def questions(last):
 def test_a_file_has_its_name_only_when_every_answer_is_in_it(tmp_path):
     path = tmp_path / "answers.jsonl"
     with AnswerFile(path) as file:
-        assert file.take_up(questions(2)) == (0, [])
+        assert file.take_up(questions(2)) == (0, Lines())
         file.write(answer(1))
         assert not path.exists()
         assert file.part.read_text(encoding="utf-8").count("\n") == 1  # a kill would lose nothing of it
@@ -180,7 +180,7 @@ def test_a_run_goes_on_after_the_last_whole_line(tmp_path, torn):
         stream.write(torn)
     rest = questions(4)
     with AnswerFile(path) as file:
-        assert file.take_up(rest) == (2, [2])
+        assert file.take_up(rest) == (2, Lines(count=1, first=[2]))
         assert next(rest) == (3, "digest3")
         file.write(answer(3))
         file.finish()
@@ -243,3 +243,10 @@ def test_an_answer_that_is_there_does_not_wait_for_the_window_to_fill():
     assert next(turns).reply == "a"
     assert not given
     assert [turn.reply for turn in turns] == ["b", "c"]
+
+
+def test_of_lines_without_an_answer_only_the_first_are_kept_and_all_are_counted():
+    lines = Lines()
+    for line in range(1, 100_001):
+        lines.add(line)
+    assert lines == Lines(count=100_000, first=list(range(1, SHOWN_FAULTS + 1)))
