@@ -1,50 +1,135 @@
-"""Run a command of this tool in a process of its own that kills itself at a request, as kill -9 does."""
+"""Publish again and again, killed with SIGKILL at one request after the other, and each time once more to the end.
+
+A program of its own, because it forks: everything is imported once, and a run costs a fork. It reads a job from stdin
+and prints what became of each run: ``[exit code or minus the signal, exit code of the run after it]``.
+"""
 
 from __future__ import annotations
 
-import multiprocessing
+import gc
+import importlib
+import itertools
+import json
 import os
+import shutil
 import signal
+import subprocess
+import sys
+import threading
 from pathlib import Path
 
-CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(
-    ["killing", "release_tool.steps.ml.swap_running", "release_tool.models.compare", "opensearchpy", "numpy"]
-)
+IMPORTS = (
+    "botocore.httpsession", "release_tool.cli", "release_tool.lock", "release_tool.services.bucket_folder",
+    "release_tool.services.buckets", "release_tool.steps.approved", "release_tool.steps.listing",
+    "release_tool.steps.listing_asking", "release_tool.steps.publish", "release_tool.steps.publishing",
+    "release_tool.steps.settings",
+)  # fmt: skip
+"""What a child would import otherwise, each anew."""
+FOLDER_CALLS = ("head", "read", "digest", "write", "send", "remove")
 
 
-def run_killed(arguments: list[str], place: int, *, after: bool) -> bool:
-    """Run a command that is killed at its n-th request that changes something, before it is sent or after its answer.
+def killed_at_every_request(arguments, addresses, *, when, start=None, again=True, step=1, part_bytes=None):
+    """Run the program, and return what it says.
 
-    Returns:
-        Whether there was such a request; else the command ended well.
+    Args:
+        arguments: of ``release-tool``, without --to.
+        addresses: one a kill; the first run that ends by itself is the last.
+        when: ``before`` or ``after`` the request.
+        start: a folder whose copy each address begins with.
+        again: whether each killed run is followed by one that is not.
+        step: how many requests later each run is killed than the one before.
+        part_bytes: of the parts in which large files are sent, where others than usual.
     """
-    process = CONTEXT.Process(target=_command, args=(arguments, place, after))
-    process.start()
-    process.join(120)
-    assert process.exitcode in (0, -signal.SIGKILL), process.exitcode
-    return process.exitcode != 0
+    import release_tool
+
+    job = {"arguments": arguments, "addresses": addresses, "when": when, "start": start, "again": again, "step": step,
+           "part_bytes": part_bytes}  # fmt: skip
+    package = str(Path(release_tool.__file__).parent.parent)
+    done = subprocess.run(
+        [sys.executable, __file__],
+        input=json.dumps(job, default=str),
+        env={**os.environ, "PYTHONPATH": package},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
 
 
-def _command(arguments: list[str], place: int, after: bool) -> None:
-    from release_tool.cli import run
-    from release_tool.services.cluster.transport import Cluster
+def main():
+    job = json.load(sys.stdin)
+    for name in IMPORTS:
+        importlib.import_module(name)
+    from release_tool import documents
+    from release_tool.services import bucket_s3
+    from release_tool.steps import review_reading
 
-    exchange = Cluster._exchange
-    left = place
+    os.fsync = lambda _: None  # a kill loses nothing that was written; only a power cut does
+    documents.PART_BYTES = job["part_bytes"] or documents.PART_BYTES
+    probes = review_reading.packaged_probes()
+    review_reading.packaged_probes = lambda: probes
+    if any(address.startswith("s3:") for address in job["addresses"]):
+        client = bucket_s3.make_client(bucket_s3.SENDERS + 1)
+        bucket_s3.make_client = lambda _: client
+    gc.freeze()
+    said = []
+    for number, address in enumerate(job["addresses"]):
+        if job["start"]:
+            shutil.copytree(job["start"], address.removeprefix("file://"))
+        arguments = [*job["arguments"], "--to", address]
+        first = child(arguments, kill_at=number * job["step"], when=job["when"])
+        said.append([first, child(arguments) if job["again"] and first != 0 else None])
+        if first == 0:
+            break
+    print(json.dumps(said))  # noqa: T201 - the answer
 
-    def counted(self, request, timeout):
-        nonlocal left
-        if not request.repeatable and "/_simulate" not in request.path:
-            left -= 1
-            if left == 0 and not after:
+
+def child(arguments, *, kill_at=None, when="before"):
+    """Run the command line in a child, and return its exit code, or minus the signal that ended it."""
+    sys.stdout.flush()
+    process = os.fork()
+    if process == 0:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        if kill_at is not None:
+            kill_self(kill_at, when)
+        from release_tool.cli import run
+
+        code = run(arguments)
+        sys.stderr.flush()
+        os._exit(code)
+    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+
+
+def kill_self(number, when):
+    """Make this process kill itself before or after a request: of S3, or one that a folder stands for."""
+    from botocore.httpsession import URLLib3Session
+
+    from release_tool.services.bucket_folder import FolderBucket
+
+    counter, lock = itertools.count(), threading.Lock()
+
+    def dying(method):
+        def call(*args, **named):
+            with lock:
+                last = next(counter) == number
+            if last and when == "before":
                 os.kill(os.getpid(), signal.SIGKILL)
-        answer = exchange(self, request, timeout)
-        if left == 0 and not request.repeatable:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return answer
+            found = method(*args, **named)
+            if last:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return found
 
-    Cluster._exchange = counted
-    with Path(os.devnull).open("w") as nowhere:
-        os.dup2(nowhere.fileno(), 1)
-        os._exit(run(["-q", *arguments]))
+        return call
+
+    URLLib3Session.send = dying(URLLib3Session.send)
+    for name in FOLDER_CALLS:
+        setattr(FolderBucket, name, dying(getattr(FolderBucket, name)))
+    # What a folder does inside: between each two of these a kill leaves something else.
+    for owner, name in ((os, "link"), (Path, "replace"), (Path, "unlink")):
+        setattr(owner, name, dying(getattr(owner, name)))
+
+
+if __name__ == "__main__":
+    main()

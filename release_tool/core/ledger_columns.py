@@ -61,7 +61,7 @@ OBJECTS = frozenset({LINEAGE, QUALITY, YANKED})
 TEXTS = frozenset({*FIRST, *OURS}) - NUMBERS - OBJECTS
 NEEDED = (MODEL_ID, VERSION, FORMAT)
 
-KEY_SHAPE = re.compile(r"ml-models(?:/[A-Za-z0-9_][A-Za-z0-9._-]*+){5,}+")
+KEY_SHAPE = re.compile(r"ml-models(?:/[A-Za-z0-9_][A-Za-z0-9._-]*+){5,}")
 """``ml-models/source/name/version/format/file`` at the least."""
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 MAX_VALUE_CHARACTERS = 800
 """Longer than any value that a person reads; only config.json and the command are printed at length."""
 
-_WORDS = "[0-9-]{10} [0-9]{2}:[0-9]{2}:[0-9]{2}Z?|@?[A-Za-z0-9]++(?:(?:[./_-]|,? )[A-Za-z0-9]++)*+|-"
+_WORDS = "[0-9-]{10} [0-9]{2}:[0-9]{2}:[0-9]{2}Z?|@?[A-Za-z0-9]++(?:(?:[./_-]|,? )[A-Za-z0-9]++)*|-"
 _HARMLESS = re.compile(f"(?:`(?:{_WORDS})`|{_WORDS})(?: \\| (?:`(?:{_WORDS})`|{_WORDS}))*")
 """Cells that are a login, a time, or words between which single signs stand: nothing of it is markup anywhere."""
 

@@ -8,7 +8,7 @@ import threading
 from contextlib import contextmanager, suppress
 
 import pytest
-from killing import run_killed
+from killed_swaps import run_killed
 from tiny_models import make
 
 from release_tool.cli import run
