@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
-from http.server import ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class Double:
@@ -83,3 +83,16 @@ class ForDouble:
         for name, value in dict(headers).items():
             self.send_header(name, value)
         self.end_headers()
+
+
+class AnswersAll(ForDouble, BaseHTTPRequestHandler):
+    """A handler whose ``answer`` is called whatever the method of a request is."""
+
+    def __getattr__(self, name):
+        if name.startswith("do_"):
+            return self.answer
+        raise AttributeError(name)
+
+    def body(self):
+        """Return what came with the request."""
+        return self.rfile.read(int(self.headers.get("content-length") or 0))

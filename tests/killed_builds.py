@@ -7,6 +7,7 @@ to Jenkins, a document written, or an object written into a folder that stands f
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import shutil
@@ -16,6 +17,8 @@ import sys
 import traceback
 from pathlib import Path
 
+IMPORTS = ("jenkins", "release_tool.cli", "release_tool.steps.listing_asking")
+"""What a child would import otherwise, each anew."""
 LIMIT = 60
 """More calls than any command makes."""
 SECONDS_PASSED = 30
@@ -57,13 +60,13 @@ def killed_at_every_call(command, base, *, when, start=None, lost=None):
 
 
 def main():
-    import jenkins  # noqa: F401 - once, not in every child
+    for name in IMPORTS:
+        importlib.import_module(name)
     import requests
 
     from release_tool import documents
     from release_tool.services import clock
     from release_tool.services.bucket_folder import FolderBucket
-    from release_tool.steps import listing_asking  # noqa: F401 - as above
 
     job = json.load(sys.stdin)
     clock.Clock.sleep = lambda *_: None
@@ -132,12 +135,13 @@ def child(arguments, job, death, left):
         os.environ["RELEASE_TOOL_WEBHOOK_TOKEN"] += job
         from release_tool.cli import run
 
+        code = 99
         try:
             code = run(arguments)
-        except BaseException:  # noqa: BLE001 - whatever it is, the child ends here, and says so
-            traceback.print_exc()
-            code = 99
-        os._exit(code)
+        finally:  # whatever it is, the child ends here, and says so
+            if code == 99:
+                traceback.print_exc()
+            os._exit(code)
     return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
 
 

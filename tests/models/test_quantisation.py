@@ -175,7 +175,7 @@ def search(layers_: int, needed: int) -> Scripted:
 
     more = [onnx.helper.make_node("MatMul", ["rows", name], [f"out_{name}"]) for name in weights]
     graph.replace_nodes([*graph.nodes[:1], *more])
-    made = Scripted(graph, None)  # type: ignore[arg-type]
+    made = Scripted(graph, None)
     order = sorted(weights, key=lambda name: int(name.removeprefix("weight")) * 7 % layers_)
     made.sensitive = {name: float(layers_ - index) for index, name in enumerate(order)}
     made.needed, made.asked = frozenset(order[:needed]), []

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-from http.server import BaseHTTPRequestHandler
 
 import pytest
-from http_double import Double, ForDouble
+from http_double import AnswersAll, Double
 
 from release_tool.cli import run
 
@@ -49,15 +48,13 @@ COMMANDS = [
 ]  # fmt: skip
 
 
-class Handler(ForDouble, BaseHTTPRequestHandler):
+class Handler(AnswersAll):
     def answer(self):
-        self.rfile.read(int(self.headers.get("content-length") or 0))
+        self.body()
         if self.path == "/":
             self.send(200, ROOT, "application/json")
         else:
             self.send(self.double.status, self.double.reply, "application/json")
-
-    do_GET = do_POST = do_PUT = do_DELETE = answer  # noqa: N815 - the base class's names
 
 
 class Server(Double):

@@ -22,7 +22,7 @@ from release_tool.core.ml import api, register, searches
 from release_tool.core.ml.clusters import of_url
 from release_tool.core.ml.register import CHUNK_BYTES, RateLimiter, Wishes
 from release_tool.core.ml.upload import upload_name
-from release_tool.errors import IntegrityError, Refused, RemoteFailed
+from release_tool.errors import IntegrityError, Refused, RemoteFailed, ServiceUnable
 from release_tool.services.archive_server import serve_file
 from release_tool.services.cluster import registering
 from release_tool.services.cluster.grouping import find_group
@@ -146,9 +146,7 @@ main(sys.argv[1:])
 
 @pytest.mark.usefixtures("clean")
 @pytest.mark.parametrize("after", [1, CHUNKS - 1, CHUNKS])
-def test_an_upload_that_was_killed_goes_on_where_it_was(  # noqa: PLR0917
-    node, cluster, archive, name, tmp_path, capsys, after
-):
+def test_an_upload_that_was_killed_goes_on_where_it_was(*, node, cluster, archive, name, tmp_path, capsys, after):
     said = config(tmp_path / "config.json", "SPARSE_TOKENIZE", "TORCH_SCRIPT")
     line = [
         "ml", "register", str(archive), "--config", str(said), "--name", name, "--group", f"{name}-group",
@@ -319,7 +317,7 @@ def test_a_model_is_deployed_changed_undeployed_and_deleted_with_its_group(lines
     while "throttled" not in seen and time.monotonic() < ended:
         try:
             cluster.once(api.predict(model, text))
-        except Exception as error:  # noqa: BLE001 - either class of refusal
+        except (Refused, ServiceUnable) as error:
             seen = str(error)
     assert "throttled" in seen
     lines("update", model, "--no-rate-limit")

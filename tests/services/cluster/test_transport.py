@@ -7,14 +7,13 @@ import contextlib
 import hashlib
 import json
 import ssl
-from http.server import BaseHTTPRequestHandler
 
 import pytest
 from aws.certificates import builder, make_certificates
 from aws.certificates import name as subject_of
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from http_double import Double, ForDouble
+from http_double import AnswersAll, Double
 
 from release_tool.core.ml import api
 from release_tool.core.ml.clusters import Auth, ClusterAddress, of_url
@@ -28,18 +27,15 @@ USER = {"RELEASE_TOOL_CLUSTER_USER": "ann", "RELEASE_TOOL_CLUSTER_PASSWORD": SEC
 ROOT = {"version": {"number": "3.6.0", "distribution": "opensearch"}}
 
 
-class Handler(ForDouble, BaseHTTPRequestHandler):
+class Handler(AnswersAll):
     def answer(self):
-        length = int(self.headers.get("content-length") or 0)
-        self.double.got.append((self.command, self.path, dict(self.headers.items()), self.rfile.read(length)))
+        self.double.got.append((self.command, self.path, dict(self.headers.items()), self.body()))
         status, data = self.double.replies.pop(0) if len(self.double.replies) > 1 else self.double.replies[0]
         if status == 0:
             self.cut()
             return
         payload = data.encode() if isinstance(data, str) else json.dumps(data).encode()
         self.send(status, payload, "application/json", self.double.headers)
-
-    do_GET = do_POST = do_PUT = do_DELETE = answer  # noqa: N815 - the base class's names
 
 
 class Server(Double):

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-from http.server import BaseHTTPRequestHandler
 
 import pytest
-from http_double import Double, ForDouble
+from http_double import AnswersAll, Double
 
 from release_tool.cli import run
 
 ROOT = {"version": {"number": "3.6.0", "distribution": "opensearch"}}
 
 
-class Handler(ForDouble, BaseHTTPRequestHandler):
+class Handler(AnswersAll):
     def answer(self):
-        asked = self.rfile.read(int(self.headers.get("content-length") or 0))
+        asked = self.body()
         if self.path == "/":
             reply = ROOT
         elif self.path.endswith("/_search"):
@@ -26,8 +25,6 @@ class Handler(ForDouble, BaseHTTPRequestHandler):
             # As 3.6 answers: 200 in both cases.
             reply = {"result": "deleted" if self.path.endswith("/g1") else "not_found"}
         self.send(200, json.dumps(reply).encode(), "application/json")
-
-    do_GET = do_POST = do_PUT = do_DELETE = answer  # noqa: N815 - the base class's names
 
 
 @pytest.fixture
