@@ -86,7 +86,7 @@ def _index(client: Client, model_id: str, name: str, documents: Sequence[str]) -
     lines: list[dict[str, Any]] = []
     for number, text in enumerate(documents):
         lines += [{"index": {"_id": str(number)}}, {"text": text}]
-    reply = client.bulk(f"/{name}/_bulk?refresh=true", lines)
+    reply = client.bulk(name, lines)
     if reply.get("errors"):
         refused = [item["index"]["error"] for item in reply["items"] if "error" in item["index"]]
         raise RemoteFailed(f"The pipeline refused {len(refused)} documents: {refused[0].get('reason')}")

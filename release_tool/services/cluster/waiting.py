@@ -38,6 +38,7 @@ def wait(
     limit: float = WAIT_SECONDS,
     model_id: str | None = None,
     tell: Callable[[str], None] = lambda _: None,
+    longest_pause: float = LAST_POLL_SECONDS,
 ) -> Task:
     """Poll a task until it is done and return it.
 
@@ -48,6 +49,7 @@ def wait(
         limit: seconds.
         model_id: of the model that it is about, where that is known.
         tell: gets a line at each change of the task's state.
+        longest_pause: seconds between two looks at most.
 
     Raises:
         RemoteFailed: it failed, failed on some nodes, was cancelled, expired, lost its node, or is gone with its work
@@ -79,7 +81,7 @@ def wait(
                 hint=f"It goes on: look with release-tool ml task {task_id}, or wait longer with --wait.",
             )
         time.sleep(pause)
-        pause = min(LAST_POLL_SECONDS, pause * 1.5)
+        pause = min(longest_pause, pause * 1.5)
 
 
 def _gone(cluster: Sender, task_id: str, what: str, model_id: str | None, error: Refused) -> Task:

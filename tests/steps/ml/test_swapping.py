@@ -85,7 +85,7 @@ class Bench:
             index = {"number_of_shards": 1, "knn": field["type"] == "knn_vector", **settings}
             call("PUT", f"/{name}", {"settings": {"index": index}, "mappings": mappings})
             lines = [line for key, text in enumerate(TEXTS) for line in ({"index": {"_id": str(key)}}, {"text": text})]
-            assert not self.client.bulk(f"/{name}/_bulk?refresh=true", lines)["errors"]
+            assert not self.client.bulk(name, lines)["errors"]
             yield name
         finally:
             for path in (f"/{name}", f"/_ingest/pipeline/{name}", f"/_search/pipeline/{name}"):
