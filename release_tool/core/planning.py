@@ -25,7 +25,7 @@ from release_tool.core.plan import ReleasePlan, SourceFacts, Tolerances
 from release_tool.core.planning_artifacts import Artifacts, Decisions, plan_artifacts
 from release_tool.core.request import NAME_PATTERN, ReleaseRequest, check
 from release_tool.core.serving import able, pooling_obstacle
-from release_tool.core.variants import SDPA_SINCE
+from release_tool.core.variants import INT8_SUFFIX, SDPA_SINCE
 from release_tool.errors import Fault, RequestError
 
 
@@ -108,6 +108,9 @@ def _name_faults(decided: Decisions) -> list[Fault]:
         faults.append(
             Fault("--prefix", f"{decided.prefix!r} can't stand in an object key", "give a prefix with --prefix")
         )
+    if decided.name.endswith(INT8_SUFFIX):
+        problem = f"{decided.name!r} is what the int8 variant of {decided.name.removesuffix(INT8_SUFFIX)!r} is called"
+        faults.append(Fault("--name", problem, "give another one with --name"))
     return faults
 
 

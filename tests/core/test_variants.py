@@ -56,6 +56,12 @@ def test_int8_is_a_model_of_its_own_name():
     assert int8.expected_bytes < fused.expected_bytes
 
 
+def test_no_other_model_takes_the_name_of_an_int8_release():
+    (fault,) = faults(dense(), name="tiny-int8")
+    assert fault.field == "--name"
+    assert "'tiny'" in fault.problem
+
+
 def test_what_is_not_asked_for_is_left_out_by_name():
     made = plan(dense(), variants=(Variant.INT8,))
     assert ids(made) == ["torch_script", "onnx-int8"]

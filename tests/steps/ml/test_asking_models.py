@@ -302,6 +302,12 @@ def test_a_model_that_is_not_deployed_is_told_at_once_and_nobody_waits_for_it(cl
     assert ml("predict", models["tokens"], "red")[0] == 0
 
 
+def test_undeploy_names_the_ids_that_are_no_models_and_undeploys_nothing(ml, models):
+    code, _, err = ml("undeploy", models["tokens"], "nosuchmodel", "nor-this")
+    assert (code, "nosuchmodel, nor-this" in err) == (10, True)
+    assert ml("predict", models["tokens"], "red")[0] == 0
+
+
 @pytest.mark.parametrize(
     ("words", "why"),
     [
