@@ -1,9 +1,10 @@
 """Work that loads a model runs in a process of its own, without credentials, and reports in JSON lines.
 
 A child prints one JSON object a line on stdout: ``{"event": "progress", "done": 3, "total": 9}``,
-``{"event": "note", "text": ...}``, ``{"event": "warning", "text": ...}`` or, when it fails,
-``{"event": "error", "class": ..., "message": ..., "hint": ...}``, which the parent raises as the same class. The
-child has no network (offline switches are set), no tokens and no cloud credentials in its environment, and a fixed hash
+``{"event": "note", "text": ...}`` for who asks for more, ``{"event": "said", "text": ...}`` for everybody,
+``{"event": "warning", "text": ...}`` or, when it fails,
+``{"event": "error", "class": ..., "message": ..., "hint": ...}``, which the parent raises as the same class. The child
+has no network (offline switches are set), no tokens and no cloud credentials in its environment, and a fixed hash
 seed.
 """
 
@@ -107,6 +108,8 @@ class Worker:
                     pass
                 case "note":
                     console.debug(f"{self.name}: {event.get('text', '')}")
+                case "said":
+                    console.info(str(event.get("text", "")))
                 case "warning":
                     console.warning(str(event.get("text", "")))
                 case "error":

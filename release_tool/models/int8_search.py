@@ -110,7 +110,6 @@ class Search:
 
     def _holds(self, measured: _Measured, kept: frozenset[str]) -> bool:
         """Quantise all but these, measure, and write the round down."""
-        report("note", text=f"int8, {len(kept)} layers in float32")
         graph = quantise(self.graph, kept)
         answers = self.reader.answers(graph, measured.probes)
         worst = {name: float(of.max()) for name, of in figures(self.reader.kind, measured.answers, answers).items()}
@@ -122,6 +121,11 @@ class Search:
             inside = worst[KEPT] >= KEPT_PER_CENT[self.reader.kind]
         shown = {name: round(value, DIGITS) for name, value in worst.items()}
         self.rounds.append(QuantisationRound(kept=len(kept), figures=shown))
+        listed = ", ".join(
+            f"{value:g} % of nDCG@10 kept" if name == KEPT else f"{name} off by {value:g}"
+            for name, value in shown.items()
+        )
+        report("said", text=f"int8, {len(kept)} layers in float32: {listed}; {'holds' if inside else 'does not hold'}")
         return inside
 
     def _allowed(self, name: str) -> float:
@@ -140,6 +144,7 @@ class Search:
         short = short[:: -(-len(short) // MOST_PROBES)]
         probes = [measured.probes[index] for index in short]
         found = {}
+        report("said", text=f"int8: each of {len(names)} layers alone")
         for done, name in enumerate(names):
             report("note", text=f"int8, layer {done + 1} of {len(names)} alone")
             answers = self.reader.answers(quantise(self.graph, frozenset(names) - {name}), probes)

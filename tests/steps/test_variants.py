@@ -6,7 +6,9 @@ import json
 import re
 import shutil
 import zipfile
+from contextlib import redirect_stderr
 from dataclasses import asdict, replace
+from io import StringIO
 
 import pytest
 from factories import make_artifact, make_plan
@@ -17,7 +19,7 @@ from tiny_models import make
 from release_tool.archives.reading import operator_tables, read_archive
 from release_tool.cli import run
 from release_tool.core import ledger_columns as column
-from release_tool.core.bundle import Bundle
+from release_tool.core.bundle import Bundle, bundle_name
 from release_tool.core.compat import verdicts
 from release_tool.core.kinds import Format
 from release_tool.core.naming import name_archive
@@ -41,7 +43,9 @@ def work(tmp_path_factory):
     folder = tmp_path_factory.mktemp("variants")
     model = make(folder / "tiny", "bert", "dense", max_length=64)
     options = ("--variant", "fused", "--variant", "int8", "--cpu-only")
-    assert run(["-q", "--work", str(folder / "work"), "run", str(model), "--version", "1.0.0", *options]) == 0
+    with redirect_stderr(StringIO()) as said:
+        assert run(["--work", str(folder / "work"), "run", str(model), "--version", "1.0.0", *options]) == 0
+    (folder / "said").write_text(said.getvalue())
     return WorkFolder(folder / "work")
 
 
@@ -49,6 +53,16 @@ def facts_of(work, artifact):
     folder = work.folder / "archives"
     planned = work.read(ReleasePlan, "plan.json", made_by="plan").artifact(artifact)
     return read_archive(folder / planned.file_name, folder / f"{artifact}.config.json")
+
+
+def test_the_search_for_int8_says_what_each_round_has_cost(work):
+    lines = (work.folder.parent / "said").read_text().splitlines()
+    rounds = [line for line in lines if "layers in float32" in line]
+    recorded = work.read(Bundle, bundle_name("onnx-int8"), made_by="trace").export.quantised.rounds
+    assert len(rounds) == len(recorded)
+    assert "cosine off by" in rounds[0]
+    assert rounds[-1].endswith("; holds")
+    assert "% of nDCG@10 kept" in rounds[-1]
 
 
 def test_every_variant_is_approved_by_its_own_measure(work):
