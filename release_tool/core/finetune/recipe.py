@@ -1,0 +1,125 @@
+"""The recipe: everything that a fine-tuning run is told, in one file of TOML.
+
+.. code-block:: toml
+
+    [model]
+    name = "acme-search"
+    base = "sentence-transformers/all-MiniLM-L6-v2"
+
+    [corpus]
+    path = "articles.jsonl"
+
+All faults of a recipe are listed at once, a misspelt key with the nearest one.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from release_tool.core.escape import one_line
+from release_tool.core.finetune.keys import MAX_SHOWN, read_section
+from release_tool.core.finetune.sections import (
+    CorpusSection,
+    FilterSection,
+    MineSection,
+    ModelSection,
+    QueriesSection,
+    SplitSection,
+)
+from release_tool.core.finetune.sections_training import (
+    EngineSection,
+    EvaluateSection,
+    HandOverSection,
+    SelectSection,
+    TeachSection,
+    TrainSection,
+)
+from release_tool.core.quantity import clip
+from release_tool.core.request import closest
+from release_tool.errors import Fault, RequestError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """One run."""
+
+    model: ModelSection = field(default_factory=ModelSection)
+    corpus: CorpusSection = field(default_factory=CorpusSection)
+    split: SplitSection = field(default_factory=SplitSection)
+    queries: QueriesSection = field(default_factory=QueriesSection)
+    filter: FilterSection = field(default_factory=FilterSection)
+    mine: MineSection = field(default_factory=MineSection)
+    teach: TeachSection = field(default_factory=TeachSection)
+    select: SelectSection = field(default_factory=SelectSection)
+    train: TrainSection = field(default_factory=TrainSection)
+    evaluate: EvaluateSection = field(default_factory=EvaluateSection)
+    hand_over: HandOverSection = field(default_factory=HandOverSection)
+    engine: EngineSection = field(default_factory=EngineSection)
+
+
+SECTIONS: dict[str, type] = {one.name: one.default_factory for one in fields(Recipe)}  # type: ignore[misc]
+"""Name of the table → its dataclass."""
+
+
+def parse_recipe(data: bytes) -> Recipe:
+    """Read a recipe.
+
+    Raises:
+        RequestError: it is no TOML, or has faults; all of them are listed.
+    """
+    try:
+        found = tomllib.loads(data.decode())
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+        raise RequestError((Fault("--recipe", f"is no TOML: {clip(one_line(str(error)), 200)}"),)) from error
+    faults = [
+        Fault(clip(one_line(name), MAX_SHOWN), "is no section of a recipe", closest(name, tuple(SECTIONS)))
+        for name in found
+        if name not in SECTIONS
+    ]
+    read: dict[str, Any] = {}
+    for name, section in SECTIONS.items():
+        read[name], wrong = read_section(section, found.get(name, {}), name)
+        faults += wrong
+    recipe = None if faults else Recipe(**read)
+    if recipe is not None:
+        faults = together(recipe)
+    if recipe is None or faults:
+        raise RequestError(tuple(faults), hint="Correct the recipe; docs/recipe.md lists every key.")
+    return recipe
+
+
+def together(recipe: Recipe) -> list[Fault]:
+    """Return what is wrong between keys that are right by themselves."""
+    faults = []
+    corpus, queries = recipe.corpus, recipe.queries
+    wanted = {
+        "files": (("path", corpus.path),),
+        "s3": (("s3_path", corpus.s3_path),),
+        "opensearch": (("endpoint", corpus.endpoint), ("index", corpus.index)),
+    }[corpus.source]
+    faults += [
+        Fault(f"corpus.{name}", f"is missing: source is {corpus.source!r}") for name, value in wanted if not value
+    ]
+    if recipe.split.dev + recipe.split.test >= 1:
+        faults.append(Fault("split", "leaves nothing to train on", "dev and test together must be below 1"))
+    if queries.provider == "file" and not queries.path:
+        faults.append(Fault("queries.path", "is missing: provider is 'file'"))
+    if queries.provider == "openai" and not queries.endpoint:
+        faults.append(Fault("queries.endpoint", "is missing: provider is 'openai'"))
+    if queries.provider == "bedrock":
+        faults += [
+            Fault(f"queries.{name}", "is missing: provider is 'bedrock'")
+            for name, value in (("batch_s3", queries.batch_s3), ("batch_role", queries.batch_role))
+            if not value
+        ]
+    if recipe.filter.min_words > recipe.filter.max_words:
+        faults.append(Fault("filter.min_words", "is above max_words"))
+    if recipe.train.loss in ("kl", "margin_mse") and not recipe.teach.models:
+        faults.append(
+            Fault("train.loss", f"is {recipe.train.loss!r}, which needs a teacher", "name one at teach.models")
+        )
+    if len(recipe.teach.revisions) > len(recipe.teach.models):
+        faults.append(Fault("teach.revisions", "names more revisions than there are models"))
+    return faults

@@ -1,0 +1,106 @@
+"""What a recipe names outside of itself, pinned: models by commit, files and sets by digest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from release_tool.cli import Context
+    from release_tool.core.finetune.recipe import Recipe
+    from release_tool.services.sources import Pinned
+
+
+def pins_of(context: Context, recipe: Recipe, folder: Path) -> dict[str, str]:
+    """Return name → digest or revision of everything that a recipe names.
+
+    Args:
+        context: of the command.
+        recipe: with paths relative to ``folder``.
+        folder: where the recipe lies.
+
+    Raises:
+        RequestError: files that are not there; all of them are listed.
+        SourceError: a model can't be had.
+        Unreachable: the hub does not answer.
+    """
+    from release_tool.errors import Fault, RequestError
+
+    faults: list[Fault] = []
+    pins: dict[str, str] = {}
+    for name, (where, paths) in files_of(recipe, folder).items():
+        digest = _digest_of(paths)
+        if digest is None:
+            faults.append(Fault(where, "names no file that can be read", "paths begin where the recipe lies"))
+        else:
+            pins[name] = digest
+    if faults:
+        raise RequestError(tuple(faults))
+    for number, one in enumerate(recipe.evaluate.sets):
+        pins[f"set:{number}"] = _set_digest(folder / one)
+    for number, one in enumerate(recipe.evaluate.guards):
+        pins[f"guard:{number}"] = _set_digest(folder / one)
+    for name, (model, revision) in models_of(recipe).items():
+        context.console.info(f"Pin {model}")
+        pins[name] = pin_text(pin_model(model, revision, folder))
+    return pins
+
+
+def files_of(recipe: Recipe, folder: Path) -> dict[str, tuple[str, list[Path]]]:
+    """Return pin → the key of the recipe that names them and the files that it names."""
+    found: dict[str, tuple[str, list[Path]]] = {}
+    if recipe.corpus.source == "files":
+        from release_tool.steps.finetune.corpus import corpus_files
+
+        found["corpus"] = ("corpus.path", corpus_files(folder / Path(recipe.corpus.path).expanduser()))
+    for pin, word in (("queries", "path"), ("qrels", "qrels"), ("examples", "examples"), ("prompt", "prompt")):
+        path: str = getattr(recipe.queries, word)
+        if path and not path.startswith("s3://"):
+            found[pin] = (f"queries.{word}", [folder / Path(path).expanduser()])
+    return found
+
+
+def models_of(recipe: Recipe) -> dict[str, tuple[str, str]]:
+    """Return pin → (id or folder, revision) of every model of a recipe."""
+    found = {"base": (recipe.model.base, recipe.model.revision)}
+    for number, model in enumerate(recipe.teach.models):
+        revisions = recipe.teach.revisions
+        found[f"teacher:{number}"] = (model, revisions[number] if number < len(revisions) else "")
+    if recipe.queries.provider == "local":
+        found["writer"] = (recipe.queries.model, "")
+    return found
+
+
+def pin_model(model: str, revision: str, folder: Path) -> Pinned:
+    """Pin a model of a recipe; a folder's path begins where the recipe lies.
+
+    Raises:
+        SourceError: it can't be had.
+        Unreachable: the hub does not answer.
+    """
+    from release_tool.services.open_source import open_source
+
+    place = folder / Path(model).expanduser()
+    return open_source(place if place.is_dir() else model, revision=revision or None).pin()
+
+
+def pin_text(pinned: Pinned) -> str:
+    """Return a model's pin: its id, an at sign, its revision."""
+    return f"{pinned.model_id}@{pinned.revision}"
+
+
+def _digest_of(paths: list[Path]) -> str | None:
+    from release_tool.core.digest import tree_digest
+    from release_tool.documents import file_sha256
+    from release_tool.errors import UsageError
+
+    try:
+        return tree_digest((path.name, file_sha256(path)) for path in paths) if paths else None
+    except (OSError, UsageError):
+        return None
+
+
+def _set_digest(folder: Path) -> str:
+    from release_tool.sets import open_set
+
+    return open_set(folder, folder.name).sha256

@@ -1,0 +1,95 @@
+"""``release-tool finetune plan``: read a recipe, pin what it names, and say what the run will take."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from release_tool.steps import emit
+
+if TYPE_CHECKING:
+    from release_tool.cli import Context
+    from release_tool.core.finetune.recipe import Recipe
+    from release_tool.core.finetune.stages import FinetunePlan
+
+HELP = """Read a recipe, pin what it names, and say what the run will take.
+
+Models are pinned to a commit, files to their digests. Nothing is downloaded or paid for.
+
+\b
+Examples:
+  release-tool finetune plan --recipe recipe.toml
+  release-tool finetune plan --recipe recipe.toml --dry-run
+"""
+
+
+@click.command(help=HELP, short_help="Read a recipe, pin what it names, and say what it will take.")
+@click.option("--recipe", required=True, type=click.Path(dir_okay=False, path_type=Path), help="The recipe, in TOML.")
+@click.option("--dry-run", is_flag=True, help="Print the plan as JSON and write nothing.")
+@click.pass_obj
+def command(context: Context, /, *, recipe: Path, dry_run: bool) -> None:
+    """See HELP."""
+    from release_tool.core.codec import encode_text
+    from release_tool.lock import hold
+
+    if dry_run:
+        click.echo(encode_text(make_plan(context, recipe)), nl=False)
+        return
+    with hold(context.work, "finetune plan"):
+        plan = make_plan(context, recipe)
+        write_plan(context, plan)
+    emit(context, text_of(plan), plan)
+
+
+def make_plan(context: Context, path: Path) -> FinetunePlan:
+    """Return the plan of a recipe.
+
+    Raises:
+        RequestError: the recipe has faults; all of them are listed.
+        UsageError: it can't be read, or a file that it names is not there.
+        SourceError: a model can't be had.
+        Unreachable: the hub does not answer.
+    """
+    from release_tool import __version__
+    from release_tool.bounded import NotReadable, read_bounded
+    from release_tool.core.escape import one_line
+    from release_tool.core.finetune.recipe import parse_recipe
+    from release_tool.core.finetune.stages import FinetunePlan
+    from release_tool.errors import UsageError
+    from release_tool.steps.finetune.pinning import pins_of
+
+    with context.console.step("Plan"):
+        try:
+            recipe = parse_recipe(read_bounded(path))
+        except (OSError, NotReadable) as error:
+            said = error.strerror if isinstance(error, OSError) else error
+            raise UsageError(f"{one_line(str(path))} can't be read: {said}.", hint="Name a recipe.") from error
+        folder = path.absolute().parent
+        return FinetunePlan(
+            tool_version=__version__,
+            recipe=recipe,
+            folder=str(folder),
+            names=names_of(recipe),
+            pins=pins_of(context, recipe, folder),
+        )
+
+
+def names_of(recipe: Recipe) -> dict[str, str]:
+    """Return what is named after the model."""
+    return {"model": recipe.model.name}
+
+
+def write_plan(context: Context, plan: FinetunePlan) -> None:
+    """Write the plan into the folder of the run."""
+    from release_tool.run_folder import RunFolder
+
+    RunFolder.below(context.work).write_plan(plan)
+
+
+def text_of(plan: FinetunePlan) -> str:
+    """Return the plan for a terminal."""
+    lines = [f"{name}  {value}" for name, value in (*plan.names.items(), *plan.pins.items())]
+    lines += [f"{name.replace('_', ' ')}  {value:,g}" for name, value in plan.estimates.items()]
+    return "\n".join(lines)

@@ -1,0 +1,74 @@
+"""``release-tool finetune run``: every stage that is not done yet."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from release_tool.steps import emit
+
+if TYPE_CHECKING:
+    from release_tool.cli import Context
+    from release_tool.core.finetune.stages import Stage
+
+HELP = """Run every stage that is not done yet.
+
+Plans first where a recipe is given. What a killed run had finished is kept; a changed recipe runs again what depends on
+the change, and nothing else.
+
+\b
+Examples:
+  release-tool finetune run --recipe recipe.toml
+  release-tool finetune run --recipe recipe.toml --dry-run
+  release-tool finetune run
+"""
+
+
+@click.command(help=HELP, short_help="Run every stage that is not done yet.")
+@click.option("--recipe", type=click.Path(dir_okay=False, path_type=Path), help="The recipe; without: the last plan's.")
+@click.option("--to", "last", metavar="STAGE", help="Stop after this stage.")
+@click.option("--dry-run", is_flag=True, help="Print the plan and which stages would run; change nothing.")
+@click.pass_obj
+def command(context: Context, /, *, recipe: Path | None, last: str | None, dry_run: bool) -> None:
+    """See HELP."""
+    from release_tool.core.finetune.stages import Stage
+    from release_tool.lock import hold
+    from release_tool.run_folder import RunFolder
+    from release_tool.steps.finetune.plan import make_plan, write_plan
+    from release_tool.steps.finetune.running import run_stage
+    from release_tool.steps.finetune.status import rows_of, table
+
+    wanted = stages_to(last)
+    run = RunFolder.below(context.work)
+    if dry_run:
+        plan = make_plan(context, recipe) if recipe is not None else run.plan()
+        rows = rows_of(run, plan, wanted)
+        emit(context, table(rows), rows)
+        return
+    with hold(context.work, "finetune run"):
+        if recipe is not None:
+            write_plan(context, make_plan(context, recipe))
+        for stage in wanted:
+            run_stage(context, stage)
+    rows = rows_of(run, run.plan(), tuple(Stage))
+    emit(context, table(rows), rows)
+
+
+def stages_to(last: str | None) -> tuple[Stage, ...]:
+    """Return the stages up to one, or all of them.
+
+    Raises:
+        UsageError: there is no such stage.
+    """
+    from release_tool.core.finetune.stages import Stage
+    from release_tool.core.request import closest
+    from release_tool.errors import UsageError
+
+    names = tuple(stage.value for stage in Stage)
+    if last is None:
+        return tuple(Stage)
+    if last not in names:
+        raise UsageError(f"There is no stage {last[:40]!r}: {closest(last, names)}.")
+    return tuple(Stage)[: names.index(last) + 1]

@@ -1,0 +1,120 @@
+"""Run a stage unless it is done: the one way in which any of them runs."""
+
+from __future__ import annotations
+
+import importlib
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from release_tool.core.finetune.stages import RULES, Stage
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from release_tool.cli import Context
+    from release_tool.core.finetune.recipe import Recipe
+    from release_tool.core.finetune.stages import FinetunePlan, StageState
+    from release_tool.run_folder import RunFolder
+
+TITLES = {
+    Stage.CORPUS: "Read the documents",
+    Stage.SPLIT: "Divide the documents",
+    Stage.QUERIES: "Have queries written",
+    Stage.FILTER: "Filter the queries",
+    Stage.MINE: "Mine negatives",
+    Stage.TEACH: "Score with the teachers",
+    Stage.SELECT: "Select what is trained on",
+    Stage.TRAIN: "Train",
+    Stage.EVALUATE: "Evaluate",
+    Stage.HAND_OVER: "Hand over",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """What a stage is given."""
+
+    context: Context
+    plan: FinetunePlan
+    run: RunFolder
+    folder: Path
+    """Its own: what lies in it at the end, but for ``scratch``, is what it made."""
+
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe of the plan."""
+        return self.plan.recipe
+
+    def of(self, stage: Stage) -> Path:
+        """Return the folder of a stage before this one."""
+        return self.run.folder(stage)
+
+    @property
+    def scratch(self) -> Path:
+        """Where it may keep what it can make again; made if need be."""
+        from release_tool.run_folder import SCRATCH
+
+        path = self.folder / SCRATCH
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def place(self, path: str) -> Path:
+        """Return a path of the recipe, which begins where the recipe lies."""
+        from pathlib import Path
+
+        return Path(self.plan.folder) / Path(path).expanduser()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """What a stage says of what it made."""
+
+    counts: dict[str, float]
+    """Of everything that was made or dropped, by name: what people look at."""
+    dollars: float = 0.0
+    versions: dict[str, str] = field(default_factory=dict)
+    """Libraries that decide what came out."""
+
+
+def run_stage(context: Context, stage: Stage, *, again: bool = False) -> StageState:
+    """Return the state of a stage, after it was run where that was needed.
+
+    Raises:
+        UsageError: there is no plan, or a stage before it is not done.
+        ReleaseError: the stage can't do its work; see its module.
+    """
+    from release_tool.core.finetune.stages import StageState, fingerprint
+    from release_tool.run_folder import RunFolder
+
+    run = RunFolder.below(context.work)
+    plan = run.plan()
+    current = run.current(stage, plan)
+    if current is not None and not again:
+        context.console.info(f"{stage.value} is done.")
+        return current
+    digests = {before: run.require(before, plan).digest for before in RULES[stage].after}
+    mark = fingerprint(stage, plan, digests)
+    with context.console.step(TITLES[stage]):
+        started = time.monotonic()
+        folder = run.begin(stage, mark)
+        module = importlib.import_module(f"release_tool.steps.finetune.{stage.value.replace('-', '_')}")
+        made: Made = module.make(Work(context=context, plan=plan, run=run, folder=folder))
+        state = StageState(
+            stage=stage,
+            fingerprint=mark,
+            inputs={before.value: digest for before, digest in digests.items()},
+            files=run.files(stage),
+            counts=made.counts,
+            seconds=round(time.monotonic() - started, 3),
+            dollars=made.dollars,
+            versions=made.versions,
+        )
+        run.finish(state)
+        context.console.info(counts_text(state))
+    return state
+
+
+def counts_text(state: StageState) -> str:
+    """Return the counts of a stage on one line."""
+    return ", ".join(f"{name.replace('_', ' ')} {value:,g}" for name, value in state.counts.items())

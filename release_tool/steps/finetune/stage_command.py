@@ -1,0 +1,37 @@
+"""The click command of a stage: all of them take the same options."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from release_tool.steps import emit
+
+if TYPE_CHECKING:
+    from release_tool.cli import Context
+    from release_tool.core.finetune.stages import Stage
+
+
+def stage_command(stage: Stage, text: str, *, short: str) -> click.Command:
+    """Return the command of a stage.
+
+    Args:
+        stage: which one.
+        text: of its help; an example is added.
+        short: its line in the table.
+    """
+    example = f"\n\n\b\nExamples:\n  release-tool finetune {stage.value}\n"
+
+    @click.command(name=stage.value, help=text.strip() + example, short_help=short)
+    @click.option("--again", is_flag=True, help="Run it again, although it is done.")
+    @click.pass_obj
+    def command(context: Context, /, *, again: bool) -> None:
+        from release_tool.lock import hold
+        from release_tool.steps.finetune.running import counts_text, run_stage
+
+        with hold(context.work, f"finetune {stage.value}"):
+            state = run_stage(context, stage, again=again)
+        emit(context, counts_text(state), state)
+
+    return command
