@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 PART_ROWS = 10_000
 """Rows a part: what a killed run loses at most, and what one process works on."""
+MOST_PARTS = 100_000
 
 
 class Row(Protocol):
@@ -34,7 +35,13 @@ R = TypeVar("R", bound=Any)
 
 
 def part_path(folder: Path, stem: str, number: int) -> Path:
-    """Return the path of a part: ``documents-00000.jsonl``."""
+    """Return the path of a part: ``documents-00000.jsonl``.
+
+    Raises:
+        ValueError: there are more than the name has digits for; ``parts`` would not see it.
+    """
+    if not 0 <= number < MOST_PARTS:
+        raise ValueError(f"{stem} has no part {number}")
     return folder / f"{stem}-{number:05}.jsonl"
 
 
@@ -66,10 +73,12 @@ def write_part(path: Path, rows: Iterable[Any]) -> int:
             stream.flush()
             os.fsync(stream.fileno())
         aside.replace(path)
-    except OSError as error:
+    except BaseException as error:
         with suppress(OSError):
             aside.unlink(missing_ok=True)
-        raise disk_error(error, path) from error
+        if isinstance(error, OSError):
+            raise disk_error(error, path) from error
+        raise
     return count
 
 
@@ -114,14 +123,21 @@ class PartWriter:
     _stream: IO[str] | None = field(default=None, init=False)
 
     def add(self, row: Any) -> None:
-        """Write one row."""
-        if self._stream is None:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            self._stream = self._aside.open("w", encoding="utf-8", newline="\n")
-        self._stream.write(line_of(row))
-        self.count += 1
-        if self.count % self.rows == 0:
-            self._end_part()
+        """Write one row.
+
+        Raises:
+            MachineError: the disk is full.
+        """
+        try:
+            if self._stream is None:
+                self.folder.mkdir(parents=True, exist_ok=True)
+                self._stream = self._aside.open("w", encoding="utf-8", newline="\n")
+            self._stream.write(line_of(row))
+            self.count += 1
+            if self.count % self.rows == 0:
+                self._end_part()
+        except OSError as error:
+            raise disk_error(error, self._path) from error
 
     @property
     def _path(self) -> Path:
@@ -144,8 +160,13 @@ class PartWriter:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None:
-            self._end_part()
-        elif self._stream is not None:
-            self._stream.close()
-            self._aside.unlink(missing_ok=True)
+        try:
+            if kind is None:
+                self._end_part()
+        except OSError as error:
+            raise disk_error(error, self._path) from error
+        finally:
+            if self._stream is not None:
+                with suppress(OSError):  # what was not flushed to a full disk
+                    self._stream.close()
+                self._aside.unlink(missing_ok=True)

@@ -56,6 +56,13 @@ class RunFolder:
         """Return the folder of a stage."""
         return self.path / stage.folder
 
+    def said(self, stage: Stage) -> StageState | None:
+        """Return the state of a finished stage as it was written; its files are not looked at."""
+        folder = self.folder(stage)
+        if not (folder / STATE).is_file():
+            return None
+        return WorkFolder(folder).read(StageState, STATE, made_by=f"finetune {stage.value}")
+
     def finished(self, stage: Stage) -> StageState | None:
         """Return the state of a finished stage, whatever it was made of; null where there is none.
 
@@ -64,10 +71,10 @@ class RunFolder:
         """
         if stage in self._checked:
             return self._checked[stage]
-        folder = self.folder(stage)
-        if not (folder / STATE).is_file():
+        state = self.said(stage)
+        if state is None:
             return None
-        state = WorkFolder(folder).read(StageState, STATE, made_by=f"finetune {stage.value}")
+        folder = self.folder(stage)
         for name, file in state.files.items():
             path = folder / name
             if not path.is_file() or path.stat().st_size != file.size or file_sha256(path) != file.sha256:
@@ -89,9 +96,14 @@ class RunFolder:
         return fingerprint(stage, plan, digests)
 
     def current(self, stage: Stage, plan: FinetunePlan) -> StageState | None:
-        """Return the state of a stage that is finished for this plan; null where it must be run."""
-        state = self.finished(stage)
-        return state if state is not None and state.fingerprint == self.today(stage, plan) else None
+        """Return the state of a stage that is finished for this plan; null where it must be run.
+
+        Raises:
+            IntegrityError: it is, and a file of it is gone or has changed since.
+        """
+        state = self.said(stage)
+        # What was made of other inputs is made again: nobody has to clear up after it first.
+        return self.finished(stage) if state is not None and state.fingerprint == self.today(stage, plan) else None
 
     def require(self, stage: Stage, plan: FinetunePlan) -> StageState:
         """Return the state of a current stage.
@@ -107,12 +119,18 @@ class RunFolder:
             )
         return state
 
-    def begin(self, stage: Stage, mark: str) -> Path:
-        """Return the folder of a stage that is about to run; it holds what the same stage has finished before."""
+    def begin(self, stage: Stage, mark: str, *, anew: bool = False) -> Path:
+        """Return the folder of a stage that is about to run; it holds what the same stage has finished before.
+
+        Args:
+            stage: which one.
+            mark: its fingerprint of today.
+            anew: whether it begins with an empty folder in any case.
+        """
         folder = self.folder(stage)
         self._checked.clear()
         begun = folder / BEGUN
-        if not begun.is_file() or begun.read_text(encoding="utf-8") != mark:
+        if anew or not begun.is_file() or begun.read_text(encoding="utf-8") != mark:
             # The mark goes first: what is left of another run is nobody's after it.
             begun.unlink(missing_ok=True)
             (folder / STATE).unlink(missing_ok=True)

@@ -68,6 +68,28 @@ QUALITY_PACKAGES: dict[str, str] = {
 """The same of the extra for judged sets."""
 
 
+FINETUNE_EXTRA = "finetune"
+FINETUNE_PACKAGES: dict[str, str] = {
+    "tantivy": "0.27",
+    "bm25s": "0.3.16",
+    "rensa": "0.5",
+    "datasets": "5",
+    "accelerate": "1.15",
+    "boto3": "1.43",
+    "opensearch-py": "3.2",
+}
+"""The same of the extra for fine-tuning; it stands beside ``trace`` and ``quality``."""
+
+
+def require_finetune_extra() -> None:
+    """Refuse early when a package is missing or too old that searches, groups or trains.
+
+    Raises:
+        as ``require_trace_extra``
+    """
+    _require(FINETUNE_EXTRA, FINETUNE_PACKAGES)
+
+
 def require_quality_extra() -> None:
     """Refuse early when a package is missing or too old that ranks or measures.
 

@@ -19,6 +19,8 @@ from release_tool.errors import Fault
 T = TypeVar("T")
 
 MAX_SHOWN = 80
+LARGEST = 1e300
+"""Above it a whole number of TOML may have no float; infinity and NaN are none of ours either."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,10 +43,15 @@ class Key:
         if self.choices:
             return ", ".join(f"`{choice}`" for choice in self.choices)
         if self.low is not None and self.high is not None:
-            return f"{self.low:,g} to {self.high:,g}"
+            return f"{_plain(self.low)} to {_plain(self.high)}"
         if self.low is not None:
-            return f"from {self.low:,g}"
-        return f"to {self.high:,g}" if self.high is not None else ""
+            return f"from {_plain(self.low)}"
+        return f"to {_plain(self.high)}" if self.high is not None else ""
+
+
+def _plain(value: float) -> str:
+    """Return a bound as people read it: 10,000,000 and not 1e+07."""
+    return f"{value:,}" if isinstance(value, int) else f"{value:g}"
 
 
 def key(default: Any, meaning: str, **rules: Any) -> Any:
@@ -98,20 +105,24 @@ def read_section(section: type[T], found: Any, name: str) -> tuple[T | None, lis
 
 def rule_problem(rule: Key, value: Any) -> str:
     """Say what is wrong with a value of the right type; "" where nothing is."""
+    if value == "" and rule.is_required:
+        return "is empty"
     for one in value if isinstance(value, tuple) else (value,):
+        if isinstance(one, str) and "\0" in one:
+            return "holds a null character, which no name of anything has"
         if rule.choices and one not in rule.choices:
             return f"is {clip(one_line(str(one)), MAX_SHOWN)!r}: {closest(str(one), rule.choices)}"
         if rule.pattern and (one or rule.is_required) and not re.fullmatch(rule.pattern, one):
             return f"is {clip(one_line(one), MAX_SHOWN)!r}, which does not fit {rule.pattern}"
         if isinstance(one, (int, float)) and not isinstance(one, bool) and not _inside(rule, one):
-            return f"is {one:g}, allowed is {rule.range}"
+            return f"is {clip(str(one), MAX_SHOWN)}, allowed is {rule.range or 'a finite number'}"
     return ""
 
 
 def _inside(rule: Key, value: float) -> bool:
-    return (
-        math.isfinite(value) and (rule.low is None or value >= rule.low) and (rule.high is None or value <= rule.high)
-    )
+    # A whole number of TOML can be larger than any float.
+    is_finite = isinstance(value, int) or math.isfinite(value)
+    return is_finite and (rule.low is None or value >= rule.low) and (rule.high is None or value <= rule.high)
 
 
 def _value(wanted: Any, found: Any) -> tuple[Any, str]:
@@ -122,7 +133,7 @@ def _value(wanted: Any, found: Any) -> tuple[Any, str]:
         return found, "" if isinstance(found, int) and not isinstance(found, bool) else "is no whole number"
     if wanted is float:
         is_number = isinstance(found, (int, float)) and not isinstance(found, bool)
-        return (float(found), "") if is_number else (found, "is no number")
+        return (float(found), "") if is_number and abs(found) < LARGEST else (found, "is no number")
     if wanted is str:
         return found, "" if isinstance(found, str) else "is no text"
     is_list = isinstance(found, list) and all(isinstance(one, str) for one in found)

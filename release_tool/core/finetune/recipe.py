@@ -71,7 +71,7 @@ def parse_recipe(data: bytes) -> Recipe:
     """
     try:
         found = tomllib.loads(data.decode())
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits is a plain ValueError
         raise RequestError((Fault("--recipe", f"is no TOML: {clip(one_line(str(error)), 200)}"),)) from error
     faults = [
         Fault(clip(one_line(name), MAX_SHOWN), "is no section of a recipe", closest(name, tuple(SECTIONS)))

@@ -97,7 +97,7 @@ def run_stage(context: Context, stage: Stage, *, again: bool = False) -> StageSt
     mark = fingerprint(stage, plan, digests)
     with context.console.step(TITLES[stage]):
         started = time.monotonic()
-        folder = run.begin(stage, mark)
+        folder = run.begin(stage, mark, anew=again)
         module = importlib.import_module(f"release_tool.steps.finetune.{stage.value.replace('-', '_')}")
         made: Made = module.make(Work(context=context, plan=plan, run=run, folder=folder))
         state = StageState(
