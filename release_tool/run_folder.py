@@ -47,6 +47,13 @@ class RunFolder:
         """
         return WorkFolder(self.path).read(FinetunePlan, PLAN, made_by="finetune plan")
 
+    def last_plan(self) -> FinetunePlan | None:
+        """Return the plan that is there; null where none is, or none that this version reads."""
+        try:
+            return self.plan()
+        except (UsageError, IntegrityError):
+            return None
+
     def write_plan(self, plan: FinetunePlan) -> None:
         """Write the plan."""
         WorkFolder(self.path).write(PLAN, plan)

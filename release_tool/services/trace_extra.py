@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from release_tool.errors import MissingExtra, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 EXTRA = "trace"
 
@@ -81,13 +81,22 @@ FINETUNE_PACKAGES: dict[str, str] = {
 """The same of the extra for fine-tuning; it stands beside ``trace`` and ``quality``."""
 
 
-def require_finetune_extra() -> None:
-    """Refuse early when a package is missing or too old that searches, groups or trains.
+FINETUNE_EXTRAS: dict[str, dict[str, str]] = {
+    EXTRA: TRACE_PACKAGES,
+    QUALITY_EXTRA: QUALITY_PACKAGES,
+    FINETUNE_EXTRA: FINETUNE_PACKAGES,
+}
+"""What a whole fine-tuning run needs: the line that installs it names all of them, once."""
+
+
+def require_finetune_extras(extras: Iterable[str]) -> None:
+    """Refuse early when a package of one of these extras is missing or too old.
 
     Raises:
         as ``require_trace_extra``
     """
-    _require(FINETUNE_EXTRA, FINETUNE_PACKAGES)
+    for extra in extras:
+        _require(",".join(FINETUNE_EXTRAS), FINETUNE_EXTRAS[extra])
 
 
 def require_quality_extra() -> None:

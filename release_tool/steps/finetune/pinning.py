@@ -8,16 +8,19 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from release_tool.cli import Context
     from release_tool.core.finetune.recipe import Recipe
+    from release_tool.core.finetune.stages import FinetunePlan
+    from release_tool.errors import Fault
     from release_tool.services.sources import Pinned
 
 
-def pins_of(context: Context, recipe: Recipe, folder: Path) -> dict[str, str]:
+def pins_of(context: Context, recipe: Recipe, folder: Path, *, earlier: FinetunePlan | None = None) -> dict[str, str]:
     """Return name → digest or revision of everything that a recipe names.
 
     Args:
         context: of the command.
         recipe: with paths relative to ``folder``.
         folder: where the recipe lies.
+        earlier: a plan whose models of the hub stay pinned as they are where the recipe still names them.
 
     Raises:
         RequestError: files that are not there; all of them are listed.
@@ -34,16 +37,29 @@ def pins_of(context: Context, recipe: Recipe, folder: Path) -> dict[str, str]:
             faults.append(Fault(where, "names no file that can be read", "paths begin where the recipe lies"))
         else:
             pins[name] = digest
+    for pin, word in (("set", "sets"), ("guard", "guards")):
+        for number, one in enumerate(getattr(recipe.evaluate, word)):
+            digest = _set_digest(place_of(folder, one), f"evaluate.{word}", faults)
+            if digest is not None:
+                pins[f"{pin}:{number}"] = digest
     if faults:
         raise RequestError(tuple(faults))
-    for number, one in enumerate(recipe.evaluate.sets):
-        pins[f"set:{number}"] = _set_digest(folder / one)
-    for number, one in enumerate(recipe.evaluate.guards):
-        pins[f"guard:{number}"] = _set_digest(folder / one)
+    known = {} if earlier is None else models_of(earlier.recipe)
     for name, (model, revision) in models_of(recipe).items():
+        if earlier is not None and known.get(name) == (model, revision) and not place_of(folder, model).is_dir():
+            pins[name] = earlier.pins[name]
+            continue
         context.console.info(f"Pin {model}")
         pins[name] = pin_text(pin_model(model, revision, folder))
     return pins
+
+
+def place_of(folder: Path, path: str) -> Path:
+    """Return a path of a recipe: it begins where the recipe lies, or with the home of a person."""
+    try:
+        return folder / Path(path).expanduser()
+    except RuntimeError:  # ~name, and nobody is called so
+        return folder / path
 
 
 def files_of(recipe: Recipe, folder: Path) -> dict[str, tuple[str, list[Path]]]:
@@ -52,11 +68,11 @@ def files_of(recipe: Recipe, folder: Path) -> dict[str, tuple[str, list[Path]]]:
     if recipe.corpus.source == "files":
         from release_tool.steps.finetune.corpus import corpus_files
 
-        found["corpus"] = ("corpus.path", corpus_files(folder / Path(recipe.corpus.path).expanduser()))
+        found["corpus"] = ("corpus.path", corpus_files(place_of(folder, recipe.corpus.path)))
     for pin, word in (("queries", "path"), ("qrels", "qrels"), ("examples", "examples"), ("prompt", "prompt")):
         path: str = getattr(recipe.queries, word)
         if path and not path.startswith("s3://"):
-            found[pin] = (f"queries.{word}", [folder / Path(path).expanduser()])
+            found[pin] = (f"queries.{word}", [place_of(folder, path)])
     return found
 
 
@@ -80,7 +96,7 @@ def pin_model(model: str, revision: str, folder: Path) -> Pinned:
     """
     from release_tool.services.open_source import open_source
 
-    place = folder / Path(model).expanduser()
+    place = place_of(folder, model)
     return open_source(place if place.is_dir() else model, revision=revision or None).pin()
 
 
@@ -100,7 +116,13 @@ def _digest_of(paths: list[Path]) -> str | None:
         return None
 
 
-def _set_digest(folder: Path) -> str:
+def _set_digest(folder: Path, where: str, faults: list[Fault]) -> str | None:
+    """Return the digest of a judged set; null where it is none, which is added to the faults."""
+    from release_tool.errors import Fault, UsageError
     from release_tool.sets import open_set
 
-    return open_set(folder, folder.name).sha256
+    try:
+        return open_set(folder, folder.name).sha256
+    except UsageError as error:
+        faults.append(Fault(where, str(error), error.hint or ""))
+        return None

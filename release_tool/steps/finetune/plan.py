@@ -43,8 +43,13 @@ def command(context: Context, /, *, recipe: Path, dry_run: bool) -> None:
     emit(context, text_of(plan), plan)
 
 
-def make_plan(context: Context, path: Path) -> FinetunePlan:
+def make_plan(context: Context, path: Path, *, earlier: FinetunePlan | None = None) -> FinetunePlan:
     """Return the plan of a recipe.
+
+    Args:
+        context: of the command.
+        path: of the recipe.
+        earlier: a plan whose models stay pinned as they are where the recipe still names them.
 
     Raises:
         RequestError: the recipe has faults; all of them are listed.
@@ -72,7 +77,7 @@ def make_plan(context: Context, path: Path) -> FinetunePlan:
             recipe=recipe,
             folder=str(folder),
             names=names_of(recipe),
-            pins=pins_of(context, recipe, folder),
+            pins=pins_of(context, recipe, folder, earlier=earlier),
         )
 
 
@@ -90,6 +95,12 @@ def write_plan(context: Context, plan: FinetunePlan) -> None:
 
 def text_of(plan: FinetunePlan) -> str:
     """Return the plan for a terminal."""
-    lines = [f"{name}  {value}" for name, value in (*plan.names.items(), *plan.pins.items())]
-    lines += [f"{name.replace('_', ' ')}  {value:,g}" for name, value in plan.estimates.items()]
-    return "\n".join(lines)
+    rows = [*plan.names.items(), *plan.pins.items()]
+    rows += [(name.replace("_", " "), amount_text(value)) for name, value in plan.estimates.items()]
+    width = max(len(name) for name, _ in rows)
+    return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
+
+
+def amount_text(value: float) -> str:
+    """Return a count or a sum as people read it: 12,000,000 and 0.35."""
+    return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.2f}"

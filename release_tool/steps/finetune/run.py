@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 HELP = """Run every stage that is not done yet.
 
-Plans first where a recipe is given. What a killed run had finished is kept; a changed recipe runs again what depends on
+Plans first where a recipe is given: files are pinned anew, models only where the recipe names others (finetune plan
+pins them anew). What a killed run had finished is kept; a changed recipe runs again what depends on
 the change, and nothing else.
 
 \b
@@ -37,19 +38,21 @@ def command(context: Context, /, *, recipe: Path | None, last: str | None, dry_r
     from release_tool.lock import hold
     from release_tool.run_folder import RunFolder
     from release_tool.steps.finetune.plan import make_plan, write_plan
-    from release_tool.steps.finetune.running import run_stage
+    from release_tool.steps.finetune.running import require_extras, run_stage
     from release_tool.steps.finetune.status import rows_of, table
 
     wanted = stages_to(last)
     run = RunFolder.below(context.work)
     if dry_run:
-        plan = make_plan(context, recipe) if recipe is not None else run.plan()
+        plan = make_plan(context, recipe, earlier=run.last_plan()) if recipe is not None else run.plan()
         rows = rows_of(run, plan, wanted)
         emit(context, table(rows), rows)
         return
     with hold(context.work, "finetune run"):
         if recipe is not None:
-            write_plan(context, make_plan(context, recipe))
+            write_plan(context, make_plan(context, recipe, earlier=run.last_plan()))
+        plan = run.plan()
+        require_extras(stage for stage in wanted if run.current(stage, plan) is None)
         for stage in wanted:
             run_stage(context, stage)
     rows = rows_of(run, run.plan(), tuple(Stage))

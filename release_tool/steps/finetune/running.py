@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from release_tool.core.finetune.stages import RULES, Stage
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from release_tool.cli import Context
@@ -29,6 +30,16 @@ TITLES = {
     Stage.EVALUATE: "Evaluate",
     Stage.HAND_OVER: "Hand over",
 }
+
+EXTRAS: dict[Stage, tuple[str, ...]] = {
+    Stage.CORPUS: ("finetune",),
+    Stage.FILTER: ("finetune",),
+    Stage.MINE: ("finetune",),
+    Stage.TEACH: ("trace",),
+    Stage.TRAIN: ("trace", "finetune"),
+    Stage.EVALUATE: ("trace", "quality", "finetune"),
+}
+"""Stage → extras without which it can't be run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +74,9 @@ class Work:
         """Return a path of the recipe, which begins where the recipe lies."""
         from pathlib import Path
 
-        return Path(self.plan.folder) / Path(path).expanduser()
+        from release_tool.steps.finetune.pinning import place_of
+
+        return place_of(Path(self.plan.folder), path)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +94,8 @@ def run_stage(context: Context, stage: Stage, *, again: bool = False) -> StageSt
     """Return the state of a stage, after it was run where that was needed.
 
     Raises:
-        UsageError: there is no plan, or a stage before it is not done.
+        UsageError: there is no plan, a stage before it is not done, or a package is too old.
+        MissingExtra: a package is not installed.
         ReleaseError: the stage can't do its work; see its module.
     """
     from release_tool.core.finetune.stages import StageState, fingerprint
@@ -93,6 +107,7 @@ def run_stage(context: Context, stage: Stage, *, again: bool = False) -> StageSt
     if current is not None and not again:
         context.console.info(f"{stage.value} is done.")
         return current
+    require_extras((stage,))
     digests = {before: run.require(before, plan).digest for before in RULES[stage].after}
     mark = fingerprint(stage, plan, digests)
     with context.console.step(TITLES[stage]):
@@ -115,6 +130,20 @@ def run_stage(context: Context, stage: Stage, *, again: bool = False) -> StageSt
     return state
 
 
+def require_extras(stages: Iterable[Stage]) -> None:
+    """Refuse before anything is done or paid when a package is missing that one of these stages needs.
+
+    Raises:
+        MissingExtra: it is not installed.
+        UsageError: it is too old.
+    """
+    from release_tool.services.trace_extra import require_finetune_extras
+
+    require_finetune_extras(dict.fromkeys(extra for stage in stages for extra in EXTRAS.get(stage, ())))
+
+
 def counts_text(state: StageState) -> str:
     """Return the counts of a stage on one line."""
-    return ", ".join(f"{name.replace('_', ' ')} {value:,g}" for name, value in state.counts.items())
+    from release_tool.steps.finetune.status import made_text
+
+    return made_text(state.counts)

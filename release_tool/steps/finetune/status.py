@@ -68,11 +68,19 @@ def rows_of(run: RunFolder, plan: FinetunePlan, stages: tuple[Stage, ...]) -> li
     return rows
 
 
+def made_text(counts: dict[str, float]) -> str:
+    """Return the counts of a stage on one line: whole numbers whole, others to four digits."""
+    return ", ".join(
+        f"{name.replace('_', ' ')} {f'{value:,.0f}' if float(value).is_integer() else f'{value:,.4g}'}"
+        for name, value in counts.items()
+    )
+
+
 def table(rows: list[StatusRow]) -> str:
     """Return the rows for a terminal."""
     lines = []
     for row in rows:
-        made = ", ".join(f"{name.replace('_', ' ')} {value:,g}" for name, value in row.counts.items())
+        made = made_text(row.counts)
         seconds = "" if row.seconds is None else f"{row.seconds:,.0f} s"
         lines.append(f"{row.stage:<10} {row.state:<7} {seconds:>8}  {made}".rstrip())
     return "\n".join(lines)
