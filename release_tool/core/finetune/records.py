@@ -72,6 +72,18 @@ class Query:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """A row of ``judgements``, by stage queries where own queries come with judgements: all that were given."""
+
+    STEM: ClassVar[str] = "judgements"
+
+    query: str
+    document: str
+    grade: int
+    """0: not at all."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Kept:
     """A row of ``kept``, by stage filter: what is trained, chosen or evaluated on."""
 

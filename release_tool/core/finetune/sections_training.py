@@ -61,6 +61,12 @@ class EvaluateSection:
 
     sets: tuple[str, ...] = key((), "judged sets in BEIR's layout over the user's domain; relative to the recipe")
     guards: tuple[str, ...] = key((), "judged sets of other domains, which may lose little")
+    documents: int = key(
+        200_000,
+        "documents that the held-out queries search; of a larger corpus a sample by hash, and the judged ones",
+        low=100,
+        high=10_000_000,
+    )
     min_gain: float = key(0.0, "points of nDCG@10 to gain at least on the held-out queries", low=-100, high=100)
     max_p: float = key(0.05, "p value of the paired randomisation test at most", low=0, high=1)
     max_guard_drop: float = key(0.5, "points of nDCG@10 that a guard may lose", low=0, high=100)
