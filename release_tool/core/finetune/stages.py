@@ -82,7 +82,10 @@ RULES: dict[Stage, Rules] = {
         version=1, after=(Stage.MINE, Stage.TEACH), keys=("select", "filter.teacher_percentile", "model.seed")
     ),
     Stage.TRAIN: Rules(
-        version=1, after=(Stage.CORPUS, Stage.QUERIES, Stage.SELECT), keys=("model", "train"), pins=("base",)
+        version=1,
+        after=(Stage.CORPUS, Stage.QUERIES, Stage.SELECT),
+        keys=("model.kind", "model.max_length", "model.seed", "train"),
+        pins=("base",),
     ),
     Stage.EVALUATE: Rules(
         version=1,
@@ -94,7 +97,7 @@ RULES: dict[Stage, Rules] = {
         version=1,
         after=tuple(stage for stage in Stage if stage.value != "hand-over"),
         keys=("model", "hand_over"),
-        pins=(),
+        pins=("base", "teacher"),
     ),
 }
 
@@ -108,9 +111,13 @@ NOT_IN_FINGERPRINTS = frozenset(
         "mine.memory_mb",
         "train.save_steps",
         "train.processes",
+        "model.base",
+        "model.revision",
+        "teach.models",
+        "teach.revisions",
     }
 )
-"""Keys that say how something is done and not what comes out."""
+"""Keys that say how something is done and not what comes out, and names of models: the pins hold their commits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
