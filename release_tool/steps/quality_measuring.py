@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from release_tool.core.quality import Judged, Measures
     from release_tool.models.measures import Ranking, Scored
     from release_tool.models.ranking import Activity, Best
-    from release_tool.sets import JudgedSet
     from release_tool.steps.proving import Release
     from release_tool.steps.quality_encoding import Wanted
 
