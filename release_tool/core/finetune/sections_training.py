@@ -45,13 +45,17 @@ class TrainSection:
     warmup: float = key(0.1, "share of the steps in which it rises", low=0, high=1)
     temperature: float = key(0.0, "of the teacher's scores; 0: from their spread", low=0, high=1000)
     precision: str = key("auto", "auto: bf16 where the device has it, else fp32", choices=("auto", "fp32", "bf16"))
+    cpu_tokens: int = key(
+        4_000_000, "tokens that are trained on at most where there is no GPU; 0: no bound", low=0, high=10**12
+    )
     save_steps: int = key(100, "steps from checkpoint to checkpoint", low=1, high=1_000_000)
     processes: int = key(1, "processes of torchrun, one a GPU", low=1, high=64)
     target_flops: float = key(
         0.0, "sparse: products a pair of query and document; 0: what the base has", low=0, high=10_000
     )
-    document_weight: float = key(0.003, "sparse: weight of the documents' FLOPS at the start", low=0, high=100)
-    query_weight: float = key(0.0, "sparse: weight of the queries' FLOPS; 0 for inference-free", low=0, high=100)
+    document_weight: float = key(
+        0.003, "sparse: weight of the documents' FLOPS at the start; steered from there on", low=1e-9, high=100
+    )
     idf: str = key("corpus", "sparse: the queries' weights", choices=("corpus", "base", "ones"))
 
 

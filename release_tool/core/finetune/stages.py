@@ -83,7 +83,7 @@ RULES: dict[Stage, Rules] = {
     ),
     Stage.TRAIN: Rules(
         version=1,
-        after=(Stage.CORPUS, Stage.QUERIES, Stage.SELECT),
+        after=(Stage.CORPUS, Stage.SPLIT, Stage.QUERIES, Stage.SELECT),
         keys=("model.kind", "model.max_length", "model.seed", "train"),
         pins=("base",),
     ),
@@ -109,7 +109,6 @@ NOT_IN_FINGERPRINTS = frozenset(
         "queries.max_total_tokens",
         "queries.key_variable",
         "mine.memory_mb",
-        "train.save_steps",
         "train.processes",
         "model.base",
         "model.revision",

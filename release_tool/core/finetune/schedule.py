@@ -1,0 +1,72 @@
+"""How many steps are trained, how large each is, and when it is looked at: plain arithmetic of a recipe and its rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from release_tool.errors import Fault, RequestError
+
+if TYPE_CHECKING:
+    from release_tool.core.finetune.sections_training import TrainSection
+
+LOG_STEPS = 10
+"""Steps from line to line of the log, at most."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schedule:
+    """The steps of a training."""
+
+    steps: int
+    wanted: int
+    """Steps that the recipe asks for; more than ``steps`` where the tokens of a CPU ran out."""
+    accumulation: int
+    """Batches of one process that make a step."""
+    step_rows: int
+    """Rows a step, over all processes."""
+    warmup: int
+    """Steps in which the learning rate rises."""
+    save_steps: int
+    """Steps from checkpoint to checkpoint; the last step has one, too."""
+    log_steps: int
+    """Divides ``save_steps``: a mean that began before a checkpoint would be another after it."""
+
+
+def schedule(train: TrainSection, rows: int, *, processes: int, row_tokens: float, on_cpu: bool) -> Schedule:
+    """Return the steps of a training.
+
+    Args:
+        train: the recipe's keys.
+        rows: to train on.
+        processes: that share a step.
+        row_tokens: tokens a row, query and documents, in the mean.
+        on_cpu: ``train.cpu_tokens`` bounds the steps.
+
+    Raises:
+        RequestError: the rows don't fill a single batch.
+    """
+    batch = train.batch_size * processes
+    if rows < batch:
+        problem = f"is {train.batch_size:,} in {processes:,} processes, and there are {rows:,} rows to train on"
+        raise RequestError(
+            (Fault("train.batch_size", problem, "lower it, or have more queries written (queries.documents)"),),
+            hint="A step needs a whole batch.",
+        )
+    # Never more than the rows there are: a step would hold rows of two readings.
+    accumulation = max(1, min(train.total_batch_size, rows) // batch)
+    step_rows = accumulation * batch
+    wanted = train.steps if train.steps > 0 else max(1, round(train.epochs * (rows // step_rows)))
+    steps = wanted
+    if on_cpu and train.cpu_tokens:
+        steps = max(1, min(wanted, int(train.cpu_tokens / max(1.0, row_tokens * step_rows))))
+    save_steps = min(train.save_steps, steps)
+    return Schedule(
+        steps=steps,
+        wanted=wanted,
+        accumulation=accumulation,
+        step_rows=step_rows,
+        warmup=round(train.warmup * steps),
+        save_steps=save_steps,
+        log_steps=max(number for number in range(1, LOG_STEPS + 1) if save_steps % number == 0),
+    )
