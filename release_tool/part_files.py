@@ -90,19 +90,48 @@ def read_part(path: Path, cls: type[R]) -> Iterator[R]:
     """
     with path.open(encoding="utf-8", newline="\n") as stream:
         for number, line in enumerate(stream, 1):
-            try:
-                yield decode(cls, json.loads(line))
-            except (DocumentFault, ValueError) as error:
-                raise IntegrityError(
-                    f"{path.name}, line {number} is no row of {cls.STEM}: {error}",
-                    hint="Remove the folder of that stage and run it again.",
-                ) from error
+            yield _row(path, number, line, cls)
+
+
+def _row(path: Path, number: int, line: str, cls: type[R]) -> R:
+    try:
+        return decode(cls, json.loads(line))
+    except (DocumentFault, ValueError) as error:
+        raise IntegrityError(
+            f"{path.name}, line {number} is no row of {cls.STEM}: {error}",
+            hint="Remove the folder of that stage and run it again.",
+        ) from error
 
 
 def read_rows(folder: Path, cls: type[R]) -> Iterator[R]:
     """Yield the rows of all parts of a type, in order."""
     for path in parts(folder, cls.STEM):
         yield from read_part(path, cls)
+
+
+def read_some(folder: Path, cls: type[R], wanted: Iterable[int]) -> Iterator[R]:
+    """Yield single rows of all parts of a type; the others are not decoded.
+
+    Args:
+        folder: of the parts.
+        cls: their type.
+        wanted: numbers of the rows over all parts, from 0, ascending.
+
+    Raises:
+        IntegrityError: a line is not what its type says.
+    """
+    numbers = iter(wanted)
+    number = next(numbers, None)
+    row = 0
+    for path in parts(folder, cls.STEM):
+        if number is None:
+            return
+        with path.open(encoding="utf-8", newline="\n") as stream:
+            for line_number, line in enumerate(stream, 1):
+                if row == number:
+                    yield _row(path, line_number, line, cls)
+                    number = next(numbers, None)
+                row += 1
 
 
 def make_part(path: Path, make: Callable[[], Iterable[Any]]) -> None:

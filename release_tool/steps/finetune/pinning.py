@@ -32,7 +32,7 @@ def pins_of(context: Context, recipe: Recipe, folder: Path, *, earlier: Finetune
     faults: list[Fault] = []
     pins: dict[str, str] = {}
     for name, (where, paths) in files_of(recipe, folder).items():
-        digest = _digest_of(paths)
+        digest = digest_of(paths)
         if digest is None:
             faults.append(Fault(where, "names no file that can be read", "paths begin where the recipe lies"))
         else:
@@ -105,7 +105,8 @@ def pin_text(pinned: Pinned) -> str:
     return f"{pinned.model_id}@{pinned.revision}"
 
 
-def _digest_of(paths: list[Path]) -> str | None:
+def digest_of(paths: list[Path]) -> str | None:
+    """Return the digest over some files, their names included; null where one can't be read."""
     from release_tool.core.digest import tree_digest
     from release_tool.documents import file_sha256
     from release_tool.errors import UsageError
