@@ -107,15 +107,20 @@ class Dropped:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mined:
-    """A row of ``candidates``, by stage mine: queries of train and dev with documents of train, best first."""
+    """A row of ``candidates``, by stage mine, best first.
+
+    Queries of train have documents of train, queries of dev those of train and dev.
+    """
 
     STEM: ClassVar[str] = "candidates"
 
     query: str
     positive: str
+    split: str
+    """That of the query: ``train`` or ``dev``."""
     documents: tuple[str, ...]
     scores: tuple[float, ...]
-    """BM25's, in the same order."""
+    """BM25's as Lucene counts them since its version 8, in the same order."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

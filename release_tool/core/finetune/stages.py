@@ -64,7 +64,10 @@ RULES: dict[Stage, Rules] = {
         pins=("queries", "examples", "prompt", "qrels", "writer"),
     ),
     Stage.FILTER: Rules(
-        version=1, after=(Stage.CORPUS, Stage.SPLIT, Stage.QUERIES), keys=("filter", "mine.analysis"), pins=("base",)
+        version=1,
+        after=(Stage.CORPUS, Stage.SPLIT, Stage.QUERIES),
+        keys=("filter", "queries.provider", "mine.engine", "mine.analysis", "mine.memory_mb"),
+        pins=("base",),
     ),
     Stage.MINE: Rules(
         version=1,
@@ -108,6 +111,11 @@ NOT_IN_FINGERPRINTS = frozenset(
         "queries.max_dollars",
         "queries.max_total_tokens",
         "queries.key_variable",
+        "queries.region",
+        "queries.batch_s3",
+        "queries.batch_role",
+        "queries.batch_hours",
+        "queries.wait_hours",
         "mine.memory_mb",
         "train.processes",
         "model.base",
