@@ -111,9 +111,16 @@ def together(recipe: Recipe) -> list[Fault]:
     if queries.provider == "bedrock":
         faults += [
             Fault(f"queries.{name}", "is missing: provider is 'bedrock'")
-            for name, value in (("batch_s3", queries.batch_s3), ("batch_role", queries.batch_role))
+            for name, value in (
+                ("batch_s3", queries.batch_s3),
+                ("batch_role", queries.batch_role),
+                ("dollars_in", queries.dollars_in),
+                ("dollars_out", queries.dollars_out),
+            )
             if not value
         ]
+        if queries.temperature > 1:
+            faults.append(Fault("queries.temperature", f"is {queries.temperature:g}; Bedrock's models take 0 to 1"))
     if recipe.filter.min_words > recipe.filter.max_words:
         faults.append(Fault("filter.min_words", "is above max_words"))
     if recipe.train.loss in ("kl", "margin_mse") and not recipe.teach.models:

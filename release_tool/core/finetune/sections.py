@@ -99,6 +99,10 @@ class QueriesSection:
     region: str = key("", "AWS region of Bedrock; default: that of the credentials")
     batch_s3: str = key("", "s3://bucket/prefix for Bedrock's batch files")
     batch_role: str = key("", "ARN of the role that Bedrock takes to read and write them")
+    batch_hours: int = key(24, "hours after which Bedrock ends a batch that is not finished", low=24, high=168)
+    wait_hours: float = key(
+        25.0, "hours that a batch is waited for; 0: it is started, and a later run fetches it", low=0, high=200
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
