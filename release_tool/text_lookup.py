@@ -187,7 +187,8 @@ def _id_of(line: bytes, name: str, cls: type) -> str:
         text = line.decode()
         if text.startswith(BEGINNING):
             found, _ = DECODER.raw_decode(text, len(BEGINNING))
-            return str(found)
+            if isinstance(found, str):
+                return found
     except ValueError as error:
         raise _no_row(name, cls) from error
     raise _no_row(name, cls)
