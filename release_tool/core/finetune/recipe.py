@@ -123,6 +123,10 @@ def together(recipe: Recipe) -> list[Fault]:
             faults.append(Fault("queries.temperature", f"is {queries.temperature:g}; Bedrock's models take 0 to 1"))
     if recipe.filter.min_words > recipe.filter.max_words:
         faults.append(Fault("filter.min_words", "is above max_words"))
+    if recipe.mine.engine == "opensearch" and corpus.source != "opensearch":
+        faults.append(
+            Fault("mine.engine", "is 'opensearch', which must hold the corpus", "set corpus.source to 'opensearch'")
+        )
     if recipe.train.loss in ("kl", "margin_mse") and not recipe.teach.models:
         faults.append(
             Fault("train.loss", f"is {recipe.train.loss!r}, which needs a teacher", "name one at teach.models")

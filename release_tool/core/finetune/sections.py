@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from release_tool.core.finetune.keys import key
+from release_tool.core.finetune.mining import ANALYSES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +112,9 @@ class FilterSection:
 
     min_words: int = key(2, "words of a query at least", low=1, high=1000)
     max_words: int = key(64, "words of a query at most", low=1, high=1000)
-    copy_ratio: float = key(0.8, "share of the query's words that may follow each other in the document", low=0, high=1)
+    copy_ratio: float = key(
+        0.8, "written queries: share of the words that may stand in a row in the document", low=0, high=1
+    )
     round_trip: str = key("bm25", "who must find the document again", choices=("bm25", "model", "none"))
     round_trip_depth: int = key(20, "places among which it must be found", low=1, high=1000)
     teacher_percentile: float = key(
@@ -123,9 +126,11 @@ class FilterSection:
 class MineSection:
     """``[mine]``."""
 
-    engine: str = key("tantivy", "who searches", choices=("tantivy", "bm25s", "opensearch"))
+    engine: str = key("tantivy", "who searches, in filter and mine", choices=("tantivy", "bm25s", "opensearch"))
     analysis: str = key(
-        "english", "language of the stemmer, `wordpiece` for the base's own tokens, `words` for neither"
+        "english",
+        "language of the stemmer, `wordpiece` for the base's own tokens, `words` for neither",
+        choices=ANALYSES,
     )
     depth: int = key(50, "candidates a query", low=1, high=1000)
     skip: int = key(0, "first places that are left out", low=0, high=1000)
