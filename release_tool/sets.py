@@ -195,6 +195,15 @@ def _ids(folder: Path, name: str, file: str, digests: dict[str, str]) -> tuple[s
     return known, empty
 
 
+def read_queries(folder: Path, name: str) -> dict[str, str]:
+    """Return id → text of all queries of a set, judged or not.
+
+    Raises:
+        UsageError: the file is missing or says what it can't.
+    """
+    return _queries(folder, name, {})[0]
+
+
 def _queries(folder: Path, name: str, digests: dict[str, str]) -> tuple[dict[str, str], set[str]]:
     digest = hashlib.sha256()
     found: dict[str, str] = {}
