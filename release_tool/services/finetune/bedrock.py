@@ -23,7 +23,6 @@ from release_tool.services.finetune.bedrock_jobs import BatchJobs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from release_tool.core.finetune.bedrock_batch import JobNote
     from release_tool.core.finetune.money import Spending
@@ -31,7 +30,8 @@ if TYPE_CHECKING:
     from release_tool.core.finetune.writing import Question, Questions
     from release_tool.services.finetune.paid import PaidAnswer, PaidAnswers
 
-FOLDER = "bedrock"
+FOLDER = "bedrock-jobs"
+"""Beside the folder of the answers: a folder a job with its note."""
 NO_ANSWER = "the batch gave no answer"
 
 
@@ -40,8 +40,6 @@ class Bedrock:
     """A provider; see ``core.finetune.writing.Provider``."""
 
     section: QueriesSection
-    folder: Path
-    """Of what was paid for; the notes lie below."""
     paid: PaidAnswers
     spending: Spending
     clock: Clock = field(default_factory=Clock)
@@ -56,7 +54,7 @@ class Bedrock:
         """
         self.jobs = BatchJobs(
             section=self.section,
-            folder=self.folder / FOLDER,
+            folder=self.paid.folder.with_name(FOLDER),
             paid=self.paid,
             control=aws.client("bedrock", self.section.region),
             store=aws.client("s3", self.section.region),

@@ -83,7 +83,7 @@ class BatchJobs:
             Unreachable: neither yes nor no.
         """
         rows = list(records)
-        token = job_token(self.section.model, (f"{row.record} {row.key}" for row in rows))
+        token = self._token(rows)
         base = self.section.batch_s3.rstrip("/")
         note = JobNote(
             token=token,
@@ -97,6 +97,16 @@ class BatchJobs:
         write_part(part_path(self.folder / token, BatchRecord.STEM, 0), rows)
         self._write(note)
         return self._started(note)
+
+    def _token(self, rows: list[BatchRecord]) -> str:
+        """Return the token of a job that is not over: one that failed is known under its own for good."""
+        over = {note.token for note in self.notes() if note.is_over}
+        turn = 0
+        while True:
+            token = job_token(f"{self.section.model} {turn}", (f"{row.record} {row.key}" for row in rows))
+            if token not in over:
+                return token
+            turn += 1
 
     def _started(self, note: JobNote) -> JobNote:
         """Return a note with the ARN of its job: started before, or now."""

@@ -52,7 +52,11 @@ def _local(work: Work, _: Spending) -> Provider:
 
 
 def _bedrock(work: Work, spending: Spending) -> Provider:
-    raise NotImplementedError
+    from release_tool.services.finetune.bedrock import Bedrock
+
+    return Bedrock(
+        section=work.recipe.queries, paid=paid_answers(work), spending=spending, say=work.context.console.info
+    )
 
 
 WRITERS: dict[str, Callable[[Work, Spending], Provider]] = {
