@@ -93,14 +93,18 @@ RULES: dict[Stage, Rules] = {
     Stage.EVALUATE: Rules(
         version=1,
         after=(Stage.CORPUS, Stage.SPLIT, Stage.QUERIES, Stage.FILTER, Stage.TRAIN),
-        keys=("evaluate", "model.kind", "model.max_length"),
+        keys=("evaluate", "model.kind", "model.max_length", "model.seed", "train.target_flops"),
         pins=("base", "set", "guard"),
     ),
+    # The lineage holds every key and every pin.
     Stage.HAND_OVER: Rules(
         version=1,
         after=tuple(stage for stage in Stage if stage.value != "hand-over"),
-        keys=("model", "hand_over"),
-        pins=("base", "teacher"),
+        keys=(
+            *("model", "corpus", "split", "queries", "filter", "mine", "teach", "select", "train", "evaluate"),
+            "hand_over",
+        ),
+        pins=("base", "corpus", "queries", "examples", "prompt", "qrels", "writer", "teacher", "set", "guard"),
     ),
 }
 

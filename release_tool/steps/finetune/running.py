@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from release_tool.core.finetune.stages import RULES, Stage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from release_tool.cli import Context
@@ -51,6 +51,8 @@ class Work:
     run: RunFolder
     folder: Path
     """Its own: what lies in it at the end, but for ``scratch``, is what it made."""
+    options: Mapping[str, str] = field(default_factory=dict)
+    """Those of its command alone that were given."""
 
     @property
     def recipe(self) -> Recipe:
@@ -90,8 +92,16 @@ class Made:
     """Libraries that decide what came out."""
 
 
-def run_stage(context: Context, stage: Stage, *, again: bool = False) -> StageState:
+def run_stage(
+    context: Context, stage: Stage, *, again: bool = False, options: Mapping[str, str] | None = None
+) -> StageState:
     """Return the state of a stage, after it was run where that was needed.
+
+    Args:
+        context: of the command.
+        stage: which one.
+        again: run it also where it is done.
+        options: of this stage's command alone.
 
     Raises:
         UsageError: there is no plan, a stage before it is not done, or a package is too old.
@@ -114,7 +124,7 @@ def run_stage(context: Context, stage: Stage, *, again: bool = False) -> StageSt
         started = time.monotonic()
         folder = run.begin(stage, mark, anew=again)
         module = importlib.import_module(f"release_tool.steps.finetune.{stage.value.replace('-', '_')}")
-        made: Made = module.make(Work(context=context, plan=plan, run=run, folder=folder))
+        made: Made = module.make(Work(context=context, plan=plan, run=run, folder=folder, options=options or {}))
         state = StageState(
             stage=stage,
             fingerprint=mark,
