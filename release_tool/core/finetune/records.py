@@ -31,7 +31,7 @@ class Grouped:
 
     id: str
     group: str
-    """Id of the first document of the group; its own where there is no other."""
+    """Id of the member whose id has the smallest hash, wherever it stands; its own where there is no other."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

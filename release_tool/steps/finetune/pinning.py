@@ -44,6 +44,10 @@ def pins_of(context: Context, recipe: Recipe, folder: Path, *, earlier: Finetune
                 pins[f"{pin}:{number}"] = digest
     if faults:
         raise RequestError(tuple(faults))
+    if recipe.corpus.source != "files":
+        from release_tool.steps.finetune.corpus_sources import corpus_pin
+
+        pins["corpus"] = corpus_pin(recipe.corpus, context.repo)
     known = {} if earlier is None else models_of(earlier.recipe)
     for name, (model, revision) in models_of(recipe).items():
         if earlier is not None and known.get(name) == (model, revision) and not place_of(folder, model).is_dir():
