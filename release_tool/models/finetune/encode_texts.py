@@ -24,7 +24,7 @@ from release_tool.models.encoded import read_block, write_block
 from release_tool.models.oracle_sparse import LOGITS_BYTES, special_ids_of
 from release_tool.models.starting import no_collection
 from release_tool.sets import blocks, open_set, query_probes
-from release_tool.workers import cause, report, run_child
+from release_tool.workers import report, run_child
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -67,20 +67,14 @@ class Encoder:
 
     def __init__(self, folder: Path, kind: str, max_length: int) -> None:
         import torch
-        from sentence_transformers import SentenceTransformer, SparseEncoder
+
+        from release_tool.models.finetune.students import load_dense
 
         self.kind = kind
         device = "cuda" if torch.cuda.is_available() else "cpu"
-        cls = SparseEncoder if kind == SPARSE else SentenceTransformer
-        try:
-            with no_collection():
-                self.model: Any = cls(
-                    str(folder), device=device, local_files_only=True, model_kwargs={"dtype": torch.float32}
-                ).eval()
-        except (ValueError, OSError, KeyError, RuntimeError, ImportError, AttributeError, TypeError) as error:
-            raise UnsupportedModel(f"The model can't be loaded as {kind}: {cause(error)}") from error
-        own = self.model.max_seq_length
-        self.model.max_seq_length = min(own, max_length) if own else max_length
+        with no_collection():
+            load = load_served if kind == SPARSE else load_dense
+            self.model: Any = load(folder, max_length, device).eval()
         self.special = np.asarray(special_ids_of(self.model.tokenizer) if kind == SPARSE else ())
         self.budget = TOKENS_ON_GPU if device == "cuda" else TOKENS_PER_BATCH
         if kind == SPARSE:
@@ -117,6 +111,35 @@ class Encoder:
         ends = np.searchsorted(at, np.arange(count + 1))
         for start, end in pairwise(ends):
             yield ids[start:end], values[start:end]
+
+
+def load_served(folder: Path, max_length: int, device: str) -> Any:
+    """Load a sparse model as it is served: queries by fixed weights where it has such, else by the encoder, too.
+
+    Raises:
+        UnsupportedModel: the libraries can't load it.
+    """
+    from sentence_transformers import SparseEncoder
+    from sentence_transformers.sparse_encoder.modules import SpladePooling
+
+    from release_tool.core.modules import read_layout
+    from release_tool.models.finetune.query_weights import base_weights
+    from release_tool.models.finetune.students import activation_of, inference_free, load_masked, load_start, reader
+
+    if read_layout(reader(folder)).query_modules:
+        model: Any = load_start(folder, device)
+        model.max_seq_length = min(max_length, model.max_seq_length or max_length)
+        return model
+    transformer, missing = load_masked(folder, max_length)
+    if missing:
+        raise UnsupportedModel(f"The base is no sparse encoder: it has no weights for {missing[0]!r}.")
+    if (folder / "idf.json").is_file():
+        return inference_free(transformer, activation_of(folder), base_weights(folder, transformer.tokenizer), device)
+    width = transformer.auto_model.get_output_embeddings().weight.shape[0]
+    pooling = SpladePooling(
+        pooling_strategy="max", activation_function=activation_of(folder), embedding_dimension=width
+    )
+    return SparseEncoder(modules=[transformer, pooling], similarity_fn_name="dot", device=device)
 
 
 def packed(rows: Sequence[tuple[np.ndarray, np.ndarray]]) -> dict[str, np.ndarray]:

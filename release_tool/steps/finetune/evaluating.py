@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from release_tool.workers import Worker
 
 MODULE = "release_tool.models.finetune.encode_texts"
+UNTRAINED = "start"
+"""Folder that train writes beside its model where it had to make a sparse model of a base that is none."""
 BEFORE, AFTER = "before", "after"
 SENTENCE_SETTINGS = "config_sentence_transformers.json"
 DOT, COSINE = "dot", "cosine"
@@ -168,8 +170,10 @@ def start_of(work: Work) -> Start:
     """Return the model before: the base, or what training started from where the base encodes nothing sparse."""
     from release_tool.steps.finetune.models_there import model_folder
 
-    base = model_folder(work, "base")
-    return Start(folder=base, before=Before.BASE)
+    untrained = work.of(Stage.TRAIN) / UNTRAINED
+    if untrained.is_dir():
+        return Start(folder=untrained, before=Before.UNTRAINED)
+    return Start(folder=model_folder(work, "base"), before=Before.BASE)
 
 
 def similarity_of(work: Work) -> str:
