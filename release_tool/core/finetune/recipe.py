@@ -28,6 +28,7 @@ from release_tool.core.finetune.sections import (
     QueriesSection,
     SplitSection,
 )
+from release_tool.core.finetune.sections_aws import AwsSection
 from release_tool.core.finetune.sections_training import (
     EngineSection,
     EvaluateSection,
@@ -57,6 +58,7 @@ class Recipe:
     evaluate: EvaluateSection = field(default_factory=EvaluateSection)
     hand_over: HandOverSection = field(default_factory=HandOverSection)
     engine: EngineSection = field(default_factory=EngineSection)
+    aws: AwsSection = field(default_factory=AwsSection)
 
 
 SECTIONS: dict[str, type] = {one.name: one.default_factory for one in fields(Recipe)}  # type: ignore[misc]
@@ -108,19 +110,9 @@ def together(recipe: Recipe) -> list[Fault]:
         faults.append(Fault("queries.path", "is missing: provider is 'file'"))
     if queries.provider == "openai" and not queries.endpoint:
         faults.append(Fault("queries.endpoint", "is missing: provider is 'openai'"))
-    if queries.provider == "bedrock":
-        faults += [
-            Fault(f"queries.{name}", "is missing: provider is 'bedrock'")
-            for name, value in (
-                ("batch_s3", queries.batch_s3),
-                ("batch_role", queries.batch_role),
-                ("dollars_in", queries.dollars_in),
-                ("dollars_out", queries.dollars_out),
-            )
-            if not value
-        ]
-        if queries.temperature > 1:
-            faults.append(Fault("queries.temperature", f"is {queries.temperature:g}; Bedrock's models take 0 to 1"))
+    faults += _bedrock_faults(queries)
+    if recipe.aws.register and not recipe.aws.deploy:
+        faults.append(Fault("aws.register", "needs an endpoint", "set aws.deploy = true, or aws.register = false"))
     if recipe.filter.min_words > recipe.filter.max_words:
         faults.append(Fault("filter.min_words", "is above max_words"))
     if recipe.mine.engine == "opensearch" and corpus.source != "opensearch":
@@ -133,4 +125,17 @@ def together(recipe: Recipe) -> list[Fault]:
         )
     if len(recipe.teach.revisions) > len(recipe.teach.models):
         faults.append(Fault("teach.revisions", "names more revisions than there are models"))
+    return faults
+
+
+def _bedrock_faults(queries: QueriesSection) -> list[Fault]:
+    """Return what Bedrock lacks where it is the provider."""
+    if queries.provider != "bedrock":
+        return []
+    wanted = ("batch_s3", "batch_role", "dollars_in", "dollars_out")
+    faults = [
+        Fault(f"queries.{name}", "is missing: provider is 'bedrock'") for name in wanted if not getattr(queries, name)
+    ]
+    if queries.temperature > 1:
+        faults.append(Fault("queries.temperature", f"is {queries.temperature:g}; Bedrock's models take 0 to 1"))
     return faults

@@ -92,9 +92,17 @@ class QueriesSection:
     temperature: float = key(0.7, "of the sampling", low=0, high=2)
     max_tokens: int = key(1024, "tokens of an answer at most", low=16, high=32_768)
     max_document_tokens: int = key(2000, "tokens of a document that the prompt holds at most", low=16, high=32_768)
-    dollars_in: float = key(0.0, "price of a million tokens that are sent", low=0, high=1000)
-    dollars_out: float = key(0.0, "price of a million tokens that are answered", low=0, high=1000)
-    max_dollars: float = key(0.0, "dollars that may be spent; 0 forbids a service with a price", low=0, high=1_000_000)
+    dollars_in: float = key(0.0, "price of a million tokens that are sent", low=0, high=1000, parameter="DollarsIn")
+    dollars_out: float = key(
+        0.0, "price of a million tokens that are answered", low=0, high=1000, parameter="DollarsOut"
+    )
+    max_dollars: float = key(
+        0.0,
+        "dollars that may be spent; 0 forbids a service with a price",
+        low=0,
+        high=1_000_000,
+        parameter="MaxDollars",
+    )
     max_total_tokens: int = key(100_000_000, "tokens that may be sent and answered", low=0, high=10**12)
     max_error_rate: float = key(0.05, "share of documents that may stay without an answer", low=0, high=1)
     region: str = key("", "AWS region of Bedrock; default: that of the credentials")

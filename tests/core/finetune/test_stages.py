@@ -8,6 +8,7 @@ import pytest
 
 from release_tool.core.finetune.keys import keys_of
 from release_tool.core.finetune.recipe import SECTIONS, Recipe, parse_recipe
+from release_tool.core.finetune.sections_aws import AwsSection
 from release_tool.core.finetune.stages import (
     NOT_IN_FINGERPRINTS,
     RULES,
@@ -24,7 +25,7 @@ PINS = {
     "qrels": "1", "examples": "1", "prompt": "1", "set:0": "1", "guard:0": "1",
 }  # fmt: skip
 DIGESTS = {stage: stage.value * 2 for stage in Stage}
-ENGINE = {"engine.name", "engine.processes"}
+ENGINE = {"engine.name", "engine.processes", *(f"aws.{word}" for word in keys_of(AwsSection))}
 
 
 def plan(recipe=RECIPE, pins=None, folder="/a"):
