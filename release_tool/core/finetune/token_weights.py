@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
-DECIMALS = 6
-"""Of a weight: idf.json and the model's own vector hold the same number."""
+DECIMALS = 5
+"""Of a weight: few enough for float32 to hold it, so that idf.json and the model's own vector are the same."""
 
 
 def inverse_document_frequency(documents: int, having: int) -> float:
