@@ -22,8 +22,8 @@ BETTER, NOT_BETTER = "better", "not better"
 PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]*")
 """What needs no quotes in YAML; a word of its own such as ``null`` is quoted, too."""
 EXPLAINED = (
-    "nDCG@10 on queries of held-out documents and on judged sets; the gain in points, hundredths of it; p of a two-sided "
-    "paired randomisation test."
+    "nDCG@10 on queries of held-out documents and on judged sets; the gain in points, hundredths of it; p of a "
+    "two-sided paired randomisation test."
 )
 YAML_WORDS = frozenset({"null", "true", "false", "yes", "no", "on", "off", "y", "n"})
 

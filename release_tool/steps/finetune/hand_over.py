@@ -62,7 +62,7 @@ def make(work: Work) -> Made:
         {stage: work.run.require(stage, work.plan) for stage in Stage if stage is not Stage.HAND_OVER},
         evaluation,
         model_sha256=model_sha256,
-        licences={name: licence for name, card in cards.items() if (licence := _declared(card))},
+        licences={name: declared for name, card in cards.items() if (declared := _declared(card))},
         accepted=accepted,
     )
     licence = (work.recipe.hand_over.licence, None) if work.recipe.hand_over.licence else _licence_of(cards["base"])
