@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -9,6 +10,8 @@ from typing import TYPE_CHECKING
 from release_tool.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from release_tool.core.finetune.sections import QueriesSection
 
 BYTES_A_TOKEN = 4
@@ -103,6 +106,8 @@ class Spending:
     section: QueriesSection
     tokens_in: int = 0
     tokens_out: int = 0
+    _reserved: list[int] = field(default_factory=lambda: [0, 0], init=False, repr=False)
+    """Tokens in and out that questions on their way are expected to take."""
     _lock: Lock = field(default_factory=Lock, init=False, repr=False)
 
     def add(self, tokens_in: int, tokens_out: int) -> None:
@@ -117,18 +122,53 @@ class Spending:
         with self._lock:
             return cost_of(self.section, self.tokens_in, self.tokens_out)
 
-    def check(self) -> None:
-        """Refuse a further question once the budget is reached; called before each one is sent.
+    def check(self, tokens_in: int = 0, tokens_out: int = 0) -> None:
+        """Refuse a further question that the budget may not bear; called before it is sent.
+
+        Args:
+            tokens_in: that it will send, about.
+            tokens_out: that its answer will have, about.
 
         Raises:
             BudgetReached: with the figures.
         """
-        cost = self.cost
-        if has_price(self.section) and cost.dollars >= self.section.max_dollars:
+        with self._lock:
+            self._check(tokens_in, tokens_out)
+
+    @contextmanager
+    def reserved(self, tokens_in: int, tokens_out: int) -> Iterator[None]:
+        """Keep room in the budget for a question while it is on its way, so that many at once don't go over it.
+
+        Raises:
+            BudgetReached: there is no room.
+        """
+        with self._lock:
+            self._check(tokens_in, tokens_out)
+            self._reserve(tokens_in, tokens_out)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._reserve(-tokens_in, -tokens_out)
+
+    def _reserve(self, tokens_in: int, tokens_out: int) -> None:
+        self._reserved[0] += tokens_in
+        self._reserved[1] += tokens_out
+
+    def _check(self, tokens_in: int, tokens_out: int) -> None:
+        spent = cost_of(self.section, self.tokens_in, self.tokens_out)
+        then = cost_of(
+            self.section,
+            self.tokens_in + self._reserved[0] + tokens_in,
+            self.tokens_out + self._reserved[1] + tokens_out,
+        )
+        if has_price(self.section) and then.dollars > self.section.max_dollars:
             raise BudgetReached(
-                f"The budget is reached: {cost.dollars:,.4f} of {self.section.max_dollars:,.4f} dollars are spent."
+                f"The budget is reached: {spent.dollars:,.4f} of {self.section.max_dollars:,.4f} dollars are spent, "
+                "and another question could go over it."
             )
-        if cost.tokens >= self.section.max_total_tokens:
+        if then.tokens > self.section.max_total_tokens:
             raise BudgetReached(
-                f"The budget is reached: {cost.tokens:,} of {self.section.max_total_tokens:,} tokens are used."
+                f"The budget is reached: {spent.tokens:,} of {self.section.max_total_tokens:,} tokens are used, and "
+                "another question could go over it."
             )
