@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 WRITTEN = ("openai", "local", "bedrock")
 """Providers whose queries may be copied. Own queries are what people type, and those of ``sentences`` are parts of
 their documents by design: neither is asked for a copy."""
+JUDGED = ("file",)
+"""Providers whose queries have documents that people have judged: what no search finds is what is to be learnt, and no
+mistake of a writer. They are not asked for the round trip."""
 HELD_OUT_FIRST = (TEST, DEV, TRAIN)
 DIGEST_BYTES = 16
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from release_tool.core.finetune.dividing import DEV, TRAIN
@@ -64,23 +66,24 @@ class Rules:
 
     @property
     def wanted(self) -> int:
-        """Hits that are allowed, and needed."""
+        """Hits that are allowed, and needed, where none scores too much."""
         return self.depth + self.skip
 
 
 def choose(
-    hits: Iterable[Hit], rules: Rules, *, is_allowed: Callable[[int], bool], limit: float | None = None
+    hits: Iterable[Hit], rules: Rules, *, is_allowed: Callable[[int], bool], own: float | None = None
 ) -> tuple[Hit, ...]:
-    """Return the candidates of a query.
+    """Return the candidates of a query, best first.
 
-    Places are counted among the documents that may be candidates at all: those of other splits, the positive and its
-    near duplicates are left out before ``skip`` is.
+    Places are counted among the documents that may be candidates at all: what is of another split, the positive and
+    its near duplicates are left out before ``skip`` is. Where some score too much, the next ones follow.
 
     Args:
         hits: best first.
         rules: of the recipe.
         is_allowed: tells of a place whether it may be a candidate.
-        limit: score above which a hit is left out; null: none.
+        own: the positive's own score; null where ``max_share`` leaves nothing out.
     """
-    allowed = [hit for hit in hits if is_allowed(hit[0])][: rules.wanted]
-    return tuple(hit for hit in allowed[rules.skip :] if limit is None or hit[1] <= limit)
+    limit = math.inf if own is None else own * rules.max_share
+    allowed = islice((hit for hit in hits if is_allowed(hit[0])), rules.skip, None)
+    return tuple(islice((hit for hit in allowed if hit[1] <= limit), rules.depth))
