@@ -66,7 +66,15 @@ RULES: dict[Stage, Rules] = {
     Stage.FILTER: Rules(
         version=1,
         after=(Stage.CORPUS, Stage.SPLIT, Stage.QUERIES),
-        keys=("filter", "queries.provider", "mine.engine", "mine.analysis", "mine.memory_mb"),
+        keys=(
+            "filter",
+            "queries.provider",
+            "mine.engine",
+            "mine.analysis",
+            "mine.memory_mb",
+            "model.kind",
+            "model.max_length",
+        ),
         pins=("base",),
     ),
     Stage.MINE: Rules(

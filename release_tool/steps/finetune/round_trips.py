@@ -36,6 +36,10 @@ def round_trip_of(
     keys = work.recipe.filter
     if keys.round_trip == "none" or work.recipe.queries.provider in JUDGED:
         return None
+    if keys.round_trip == "model":
+        from release_tool.steps.finetune.model_trip import ModelTrip
+
+        return ModelTrip(work, table, asked())
     from release_tool.steps.finetune.engines import open_engine
 
     engine = open_engine(work, table)
