@@ -14,8 +14,8 @@ from release_tool.core.digest import sha256_bytes
 from release_tool.core.escape import one_line
 from release_tool.core.finetune.raw_rows import rows_of_lines
 from release_tool.core.quantity import clip
-from release_tool.errors import IntegrityError, SourceError
-from release_tool.services.finetune.aws import asked, client, code_of, split_s3
+from release_tool.errors import IntegrityError, SourceError, Unreachable
+from release_tool.services.finetune.aws import asked, client, code_of, split_s3, unanswered
 from release_tool.services.finetune.lines import SUFFIXES, lines_of
 from release_tool.services.patience import PAUSES
 
@@ -147,6 +147,7 @@ class _Object(io.RawIOBase):
         from botocore.exceptions import HTTPClientError, IncompleteReadError
 
         if self.place >= self.item["Size"]:
+            self._check()
             return 0
         for pause in (*PAUSES, None):
             try:
@@ -156,9 +157,7 @@ class _Object(io.RawIOBase):
             except (HTTPClientError, IncompleteReadError) as error:
                 self._end()
                 if pause is None:
-                    from release_tool.services.finetune.aws import unanswered
-
-                    raise unanswered(error, f"{clip(one_line(self.item['Key']))} in {self.source.shown}") from error
+                    raise unanswered(error, self._what) from error
                 time.sleep(pause)
                 continue
             if data:
@@ -166,7 +165,24 @@ class _Object(io.RawIOBase):
                 self.place += len(data)
                 return len(data)
             self._end()  # it ended before its size: once more from there
-        return 0
+        raise Unreachable(f"{self._what} ends before its size.")
+
+    @property
+    def _what(self) -> str:
+        return f"{clip(one_line(self.item['Key']))} in {self.source.shown}"
+
+    def _check(self) -> None:
+        """Let the library compare the store's own checksum, which it does where nothing is left to read."""
+        from botocore.exceptions import FlexibleChecksumError
+
+        try:
+            if self._body is not None:
+                self._body.read(1)
+        except FlexibleChecksumError as error:
+            raise IntegrityError(
+                f"{self._what} arrived with other bytes than the store's checksum says.", hint="Run the command again."
+            ) from error
+        self._end()
 
     def close(self) -> None:
         self._end()
