@@ -90,10 +90,15 @@ def read_part(path: Path, cls: type[R]) -> Iterator[R]:
     """
     with path.open(encoding="utf-8", newline="\n") as stream:
         for number, line in enumerate(stream, 1):
-            yield _row(path, number, line, cls)
+            yield row_of(path, number, line, cls)
 
 
-def _row(path: Path, number: int, line: str, cls: type[R]) -> R:
+def row_of(path: Path, number: int, line: str | bytes, cls: type[R]) -> R:
+    """Return a line as its row.
+
+    Raises:
+        IntegrityError: it is not what its type says.
+    """
     try:
         return decode(cls, json.loads(line))
     except (DocumentFault, ValueError) as error:
@@ -129,7 +134,7 @@ def read_some(folder: Path, cls: type[R], wanted: Iterable[int]) -> Iterator[R]:
         with path.open(encoding="utf-8", newline="\n") as stream:
             for line_number, line in enumerate(stream, 1):
                 if row == number:
-                    yield _row(path, line_number, line, cls)
+                    yield row_of(path, line_number, line, cls)
                     number = next(numbers, None)
                 row += 1
 

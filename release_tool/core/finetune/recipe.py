@@ -123,6 +123,11 @@ def together(recipe: Recipe) -> list[Fault]:
         faults.append(
             Fault("train.loss", f"is {recipe.train.loss!r}, which needs a teacher", "name one at teach.models")
         )
+    scored = min(recipe.mine.depth, recipe.teach.negatives) if recipe.teach.models else recipe.mine.depth
+    if recipe.select.negatives > scored:
+        faults.append(
+            Fault("select.negatives", f"is above {scored}, the candidates a query", "raise mine.depth, teach.negatives")
+        )
     if len(recipe.teach.revisions) > len(recipe.teach.models):
         faults.append(Fault("teach.revisions", "names more revisions than there are models"))
     return faults

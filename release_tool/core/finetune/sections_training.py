@@ -16,7 +16,12 @@ class TeachSection:
     )
     revisions: tuple[str, ...] = key((), "their branches, tags or commits in the same order; plan pins them")
     negatives: int = key(20, "candidates a query that are scored", low=1, high=200)
-    batch_tokens: int = key(8192, "tokens that are scored together, padding included", low=64, high=1_048_576)
+    batch_tokens: int = key(
+        0,
+        "tokens that are scored together, padding included; 0: 4,096 on a CPU, 32,768 on a GPU",
+        low=0,
+        high=1_048_576,
+    )
     precision: str = key("fp32", "numbers of the forward pass", choices=("fp32", "bf16", "fp16"))
 
 
