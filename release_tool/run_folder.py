@@ -22,8 +22,12 @@ FOLDER = "finetune"
 PLAN = "plan.json"
 STATE = "stage.json"
 BEGUN = "begun"
+PAID = "paid"
 SCRATCH = "scratch"
 """A stage's folder for what it can make again: an index, checkpoints; no part of its digest, removed at its end."""
+WHOLE = "whole.json"
+"""In a folder of scratch, written last and removed first: what lies beside it is whole, and worth more than making it
+again. It is kept elsewhere with the run's state."""
 
 
 @dataclass
@@ -57,6 +61,10 @@ class RunFolder:
     def write_plan(self, plan: FinetunePlan) -> None:
         """Write the plan."""
         WorkFolder(self.path).write(PLAN, plan)
+        self._checked.clear()
+
+    def forget(self) -> None:
+        """Look anew at what lies there."""
         self._checked.clear()
 
     def folder(self, stage: Stage) -> Path:

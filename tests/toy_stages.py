@@ -74,6 +74,14 @@ def put(monkeypatch):
     return ran
 
 
+def put_for_good():
+    """Put them there in a process of their own."""
+    ran = Ran()
+    for stage in Stage:
+        module = importlib.import_module(f"release_tool.steps.finetune.{stage.value.replace('-', '_')}")
+        module.make = make_of(stage, ran)
+
+
 def write_project(folder):
     """Write a recipe, its documents and its base model into a folder, and return the recipe's path."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from release_tool.steps import emit
+from release_tool.steps.finetune.state import open_state, state_options
 
 if TYPE_CHECKING:
     from release_tool.cli import Context
@@ -28,8 +29,9 @@ Examples:
 @click.command(help=HELP, short_help="Read a recipe, pin what it names, and say what it will take.")
 @click.option("--recipe", required=True, type=click.Path(dir_okay=False, path_type=Path), help="The recipe, in TOML.")
 @click.option("--dry-run", is_flag=True, help="Print the plan as JSON and write nothing.")
+@state_options
 @click.pass_obj
-def command(context: Context, /, *, recipe: Path, dry_run: bool) -> None:
+def command(context: Context, /, *, recipe: Path, dry_run: bool, state: str | None, take_over: bool) -> None:
     """See HELP."""
     from release_tool.core.codec import encode_text
     from release_tool.lock import hold
@@ -37,9 +39,14 @@ def command(context: Context, /, *, recipe: Path, dry_run: bool) -> None:
     if dry_run:
         click.echo(encode_text(make_plan(context, recipe)), nl=False)
         return
-    with hold(context.work, "finetune plan"):
+    with (
+        hold(context.work, "finetune plan"),
+        open_state(context, state, "finetune plan", take_over=take_over) as keeper,
+    ):
         plan = make_plan(context, recipe)
         write_plan(context, plan)
+        if keeper is not None:
+            keeper.push()
     emit(context, text_of(plan), plan)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from release_tool.steps import emit
+from release_tool.steps.finetune.state import open_state, state_options
 
 if TYPE_CHECKING:
     from release_tool.cli import Context
@@ -24,6 +25,7 @@ Examples:
   release-tool finetune run --recipe recipe.toml
   release-tool finetune run --recipe recipe.toml --dry-run
   release-tool finetune run
+  release-tool finetune run --recipe recipe.toml --state s3://models/state/acme
 """
 
 
@@ -31,14 +33,24 @@ Examples:
 @click.option("--recipe", type=click.Path(dir_okay=False, path_type=Path), help="The recipe; without: the last plan's.")
 @click.option("--to", "last", metavar="STAGE", help="Stop after this stage.")
 @click.option("--dry-run", is_flag=True, help="Print the plan and which stages would run; change nothing.")
+@state_options
 @click.pass_obj
-def command(context: Context, /, *, recipe: Path | None, last: str | None, dry_run: bool) -> None:
+def command(
+    context: Context,
+    /,
+    *,
+    recipe: Path | None,
+    last: str | None,
+    dry_run: bool,
+    state: str | None,
+    take_over: bool,
+) -> None:
     """See HELP."""
     from release_tool.core.finetune.stages import Stage
     from release_tool.lock import hold
     from release_tool.run_folder import RunFolder
     from release_tool.steps.finetune.plan import make_plan, write_plan
-    from release_tool.steps.finetune.running import require_extras, run_stage
+    from release_tool.steps.finetune.running import bring, require_extras, run_stage
     from release_tool.steps.finetune.status import rows_of, table
 
     wanted = stages_to(last)
@@ -48,13 +60,20 @@ def command(context: Context, /, *, recipe: Path | None, last: str | None, dry_r
         rows = rows_of(run, plan, wanted)
         emit(context, table(rows), rows)
         return
-    with hold(context.work, "finetune run"):
+    with (
+        hold(context.work, "finetune run"),
+        open_state(context, state, "finetune run", take_over=take_over) as keeper,
+    ):
         if recipe is not None:
             write_plan(context, make_plan(context, recipe, earlier=run.last_plan()))
         plan = run.plan()
+        if keeper is not None:
+            keeper.push()
+            # In order: what a stage depends on are the digests of those before it.
+            all(bring(run, plan, stage, keeper) for stage in wanted)
         require_extras(stage for stage in wanted if run.current(stage, plan) is None)
         for stage in wanted:
-            run_stage(context, stage)
+            run_stage(context, stage, keeper=keeper)
     rows = rows_of(run, run.plan(), tuple(Stage))
     emit(context, table(rows), rows)
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from release_tool.core.finetune.recipe import Recipe
     from release_tool.core.finetune.stages import FinetunePlan, StageState
     from release_tool.run_folder import RunFolder
+    from release_tool.services.finetune.state_keeper import StateKeeper
 
 TITLES = {
     Stage.CORPUS: "Read the documents",
@@ -93,7 +94,12 @@ class Made:
 
 
 def run_stage(
-    context: Context, stage: Stage, *, again: bool = False, options: Mapping[str, str] | None = None
+    context: Context,
+    stage: Stage,
+    *,
+    again: bool = False,
+    options: Mapping[str, str] | None = None,
+    keeper: StateKeeper | None = None,
 ) -> StageState:
     """Return the state of a stage, after it was run where that was needed.
 
@@ -102,6 +108,7 @@ def run_stage(
         stage: which one.
         again: run it also where it is done.
         options: of this stage's command alone.
+        keeper: keeps its state elsewhere, too.
 
     Raises:
         UsageError: there is no plan, a stage before it is not done, or a package is too old.
@@ -113,9 +120,13 @@ def run_stage(
 
     run = RunFolder.below(context.work)
     plan = run.plan()
+    if keeper is not None and not again:
+        bring(run, plan, stage, keeper)
     current = run.current(stage, plan)
     if current is not None and not again:
         context.console.info(f"{stage.value} is done.")
+        if keeper is not None:
+            keeper.push(stage)
         return current
     require_extras((stage,))
     digests = {before: run.require(before, plan).digest for before in RULES[stage].after}
@@ -123,6 +134,8 @@ def run_stage(
     with context.console.step(TITLES[stage]):
         started = time.monotonic()
         folder = run.begin(stage, mark, anew=again)
+        if keeper is not None:
+            keeper.watch(stage)
         module = importlib.import_module(f"release_tool.steps.finetune.{stage.value.replace('-', '_')}")
         made: Made = module.make(Work(context=context, plan=plan, run=run, folder=folder, options=options or {}))
         state = StageState(
@@ -136,8 +149,21 @@ def run_stage(
             versions=made.versions,
         )
         run.finish(state)
+        if keeper is not None:
+            keeper.push(stage)
         context.console.info(counts_text(state))
     return state
+
+
+def bring(run: RunFolder, plan: FinetunePlan, stage: Stage, keeper: StateKeeper) -> bool:
+    """Bring a stage from where its state is kept, unless it is done here; tell whether it is done now."""
+    if run.current(stage, plan) is not None:
+        return True
+    mark = run.today(stage, plan)
+    if mark is None or not keeper.bring(stage, mark):
+        return False
+    run.forget()
+    return run.current(stage, plan) is not None
 
 
 def require_extras(stages: Iterable[Stage]) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from release_tool.steps import emit
+from release_tool.steps.finetune.state import open_state, state_options
 
 if TYPE_CHECKING:
     from release_tool.cli import Context
@@ -29,15 +30,17 @@ def stage_command(
 
     @click.command(name=stage.value, help=f"{text.strip()}\n\n\b\nExamples:\n{lines}", short_help=short)
     @click.option("--again", is_flag=True, help="Run it again, although it is done.")
+    @state_options
     @click.pass_obj
-    def command(context: Context, /, *, again: bool, **own: str | None) -> None:
+    def command(context: Context, /, *, again: bool, state: str | None, take_over: bool, **own: str | None) -> None:
         from release_tool.lock import hold
         from release_tool.steps.finetune.running import counts_text, run_stage
 
-        with hold(context.work, f"finetune {stage.value}"):
+        named = f"finetune {stage.value}"
+        with hold(context.work, named), open_state(context, state, named, take_over=take_over) as keeper:
             given = {name: value for name, value in own.items() if value is not None}
-            state = run_stage(context, stage, again=again or bool(given), options=given)
-        emit(context, counts_text(state), state)
+            made = run_stage(context, stage, again=again or bool(given), options=given, keeper=keeper)
+        emit(context, counts_text(made), made)
 
     command.params.extend(options)
     return command
