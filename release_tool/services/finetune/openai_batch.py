@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from release_tool.core.escape import one_line
 from release_tool.core.finetune.money import tokens_of
 from release_tool.core.finetune.writing import Answer, answer_key
-from release_tool.errors import RemoteFailed, Unreachable, UsageError
+from release_tool.errors import RemoteFailed, StillRunning, Unreachable, UsageError
 from release_tool.services.finetune.batch_files import MAX_LINE, BatchFiles, Sent
 from release_tool.services.finetune.chat import CHAT
 from release_tool.services.finetune.replies import Declined, Passing
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from release_tool.services.finetune.paid import PaidAnswers
 
 POLL_SECONDS = 30.0
-LIMIT_SECONDS = 26 * 3600.0
-"""A day, which is what a batch is given, and two hours to be told so."""
 PAUSES = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 ENDED = frozenset({"completed", "failed", "expired", "cancelled"})
 NO_BATCHES = frozenset({404, 405, 501})
@@ -54,7 +52,6 @@ class Batches:
     spending: Spending
     tell: Callable[[str], None]
     poll_seconds: float = POLL_SECONDS
-    limit_seconds: float = LIMIT_SECONDS
     pauses: tuple[float, ...] = PAUSES
     _errors: dict[str, str] = field(default_factory=dict, init=False)
     """Question → why the service did not answer it."""
@@ -65,7 +62,8 @@ class Batches:
         Raises:
             UsageError: the server has no batches: what to do is said; or the budget is reached.
             RemoteFailed: the service refuses a batch.
-            Unreachable: it does not answer, or the batch has not ended in time.
+            StillRunning: a batch is under way and ``queries.wait_hours`` have passed.
+            Unreachable: it does not answer.
         """
         files = BatchFiles(self.paid.folder)
         asked = {one.id: self._asked(one) for one in questions}
@@ -141,7 +139,7 @@ class Batches:
 
     def _wait(self, sent: Sent) -> dict[str, Any]:
         """Return the batch after it has ended, whichever way."""
-        until, before = time.monotonic() + self.limit_seconds, ""
+        until, before = time.monotonic() + self.service.section.wait_hours * 3600, ""
         while True:
             status, headers, data = self._patiently("GET", f"batches/{sent.batch_id}")
             if status != 200 or not isinstance(data, dict) or not isinstance(data.get("status"), str):
@@ -151,13 +149,9 @@ class Batches:
             if data["status"] != before:
                 before = data["status"]
                 self.tell(f"Batch {one_line(sent.batch_id)}: {one_line(before)}")
-            if time.monotonic() > until:
-                raise Unreachable(
-                    f"The batch {one_line(sent.batch_id)} is still {one_line(before)} after "
-                    f"{self.limit_seconds / 3600:.0f} hours.",
-                    hint="Run the stage again: it goes on waiting for the same batch.",
-                )
-            time.sleep(self.poll_seconds)
+            if time.monotonic() >= until:
+                raise StillRunning(f"The batch {one_line(sent.batch_id)} is not finished yet: {one_line(before)}.")
+            time.sleep(max(0.0, min(self.poll_seconds, until - time.monotonic())))
 
     def _keep(self, lines: Iterable[bytes], asked: dict[str, _Asked]) -> None:
         """Store what a file of answers holds, line by line."""
