@@ -102,13 +102,7 @@ class RunFolder:
 
     def today(self, stage: Stage, plan: FinetunePlan) -> str | None:
         """Return the fingerprint that a stage has today; null while a stage before it is not current."""
-        digests = {}
-        for before in RULES[stage].after:
-            state = self.current(before, plan)
-            if state is None:
-                return None
-            digests[before] = state.digest
-        return fingerprint(stage, plan, digests)
+        return self._today(stage, plan, {})
 
     def current(self, stage: Stage, plan: FinetunePlan) -> StageState | None:
         """Return the state of a stage that is finished for this plan; null where it must be run.
@@ -116,9 +110,25 @@ class RunFolder:
         Raises:
             IntegrityError: it is, and a file of it is gone or has changed since.
         """
-        state = self.said(stage)
-        # What was made of other inputs is made again: nobody has to clear up after it first.
-        return self.finished(stage) if state is not None and state.fingerprint == self.today(stage, plan) else None
+        return self._current(stage, plan, {})
+
+    def _today(self, stage: Stage, plan: FinetunePlan, known: dict[Stage, StageState | None]) -> str | None:
+        digests = {}
+        for before in RULES[stage].after:
+            state = self._current(before, plan, known)
+            if state is None:
+                return None
+            digests[before] = state.digest
+        return fingerprint(stage, plan, digests)
+
+    def _current(self, stage: Stage, plan: FinetunePlan, known: dict[Stage, StageState | None]) -> StageState | None:
+        """Return the same, asking for each stage once: almost every one reads almost all before it."""
+        if stage not in known:
+            state = self.said(stage)
+            # What was made of other inputs is made again: nobody has to clear up after it first.
+            is_today = state is not None and state.fingerprint == self._today(stage, plan, known)
+            known[stage] = self.finished(stage) if is_today else None
+        return known[stage]
 
     def require(self, stage: Stage, plan: FinetunePlan) -> StageState:
         """Return the state of a current stage.

@@ -77,6 +77,7 @@ FINETUNE_PACKAGES: dict[str, str] = {
     "accelerate": "1.15",
     "boto3": "1.43",
     "opensearch-py": "3.2",
+    "requests": "2.32",
 }
 """The same of the extra for fine-tuning; it stands beside ``trace`` and ``quality``."""
 
