@@ -11,7 +11,6 @@ import sys
 import pytest
 from aws.bedrock import Bedrock as Double
 from aws.bedrock import Script
-from s3.server import missing, running_server
 
 from release_tool.core.finetune.money import Spending
 from release_tool.core.finetune.records import Document
@@ -38,28 +37,20 @@ class Fast(Clock):
         self.slept += seconds
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    if missing():
-        pytest.skip(f"s3: {missing()}")
-    with running_server(tmp_path_factory.mktemp("s3")) as running:
-        yield running
-
-
 @pytest.fixture
-def service(server, monkeypatch):
+def service(s3, monkeypatch):
     monkeypatch.setattr(os, "fsync", lambda _: None)  # a kill loses nothing that was written; only a power cut does
-    with Double(server.client()) as double:
-        for name, value in (server.environment() | double.environment()).items():
+    with Double(s3.client()) as double:
+        for name, value in double.environment().items():
             monkeypatch.setenv(name, value)
         yield double
 
 
 @pytest.fixture
-def section(server):
+def section(s3):
     return QueriesSection(
         provider="bedrock",
-        batch_s3=f"s3://{server.make_bucket()}/batches",
+        batch_s3=f"s3://{s3.make_bucket()}/batches",
         batch_role=ROLE,
         dollars_in=0.5,
         dollars_out=2.5,

@@ -1,0 +1,29 @@
+"""The function that registers an endpoint, on a real node."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+FILE = Path(__file__).resolve().parents[3] / "templates" / "aws" / "finetune" / "finetune_register.py"
+
+
+@pytest.mark.node
+@pytest.mark.parametrize("kind", ["dense", "sparse"])
+def test_an_endpoint_is_registered_and_deployed(node, monkeypatch, kind):
+    spec = importlib.util.spec_from_file_location("finetune_register", FILE)
+    register = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(register)
+    for name in ("CONNECTOR_ROLE", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "arn:aws:iam::123456789012:role/connector")
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    made = register.connector
+    # OpenSearch outside of AWS takes keys only; a role is taken by the service.
+    keys = {"access_key": "${env.AWS_ACCESS_KEY_ID}", "secret_key": "${env.AWS_SECRET_ACCESS_KEY}"}
+    monkeypatch.setattr(register, "connector", lambda event: {**made(event), "credential": keys})
+    event = {"endpoint": f"acme-{kind}", "model": f"acme-{kind}", "cluster": node.url, "kind": kind, "dimension": 3}
+    found = register.register(event, None)
+    assert found["model_id"]
+    assert found["connector_id"]
