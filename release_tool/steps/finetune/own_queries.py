@@ -17,7 +17,7 @@ from release_tool.core.finetune.writing import record_id
 from release_tool.core.quantity import clip
 from release_tool.errors import UsageError
 from release_tool.part_files import PartWriter, read_rows
-from release_tool.steps.finetune.prompting import lines_of, own_file
+from release_tool.steps.finetune.given_files import lines_of, planned_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,11 +55,10 @@ def make_own(work: Work) -> Made:
     from release_tool.steps.finetune.running import Made
 
     own = _Own()
-    path, qrels = own_file(work, "path"), own_file(work, "qrels")
-    if path is not None:
-        _read_queries(path, own)
-    if qrels is not None:
-        _read_judgements(qrels, own)
+    for word, read in (("path", _read_queries), ("qrels", _read_judgements)):
+        with planned_file(work, word) as path:
+            if path is not None:
+                read(path, own)
     _known_only(own, work.of(Stage.CORPUS))
     counts = _write(own, work.folder)
     return Made(counts=counts | {"doubles": own.doubles, "judgements_of_unknown": own.unknown})

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from release_tool.steps.finetune.given_files import PINS, REMOTE, given_file
+
 if TYPE_CHECKING:
     from release_tool.cli import Context
     from release_tool.core.finetune.recipe import Recipe
@@ -49,12 +51,23 @@ def pins_of(context: Context, recipe: Recipe, folder: Path, *, earlier: Finetune
 
         pins["corpus"] = corpus_pin(recipe.corpus, context.repo)
     known = {} if earlier is None else models_of(earlier.recipe)
+    pins |= _remote_pins(recipe, folder)
     for name, (model, revision) in models_of(recipe).items():
         if earlier is not None and known.get(name) == (model, revision) and not place_of(folder, model).is_dir():
             pins[name] = earlier.pins[name]
             continue
         context.console.info(f"Pin {model}")
         pins[name] = pin_text(pin_model(model, revision, folder))
+    return pins
+
+
+def _remote_pins(recipe: Recipe, folder: Path) -> dict[str, str]:
+    """Return the pins of what ``[queries]`` names in S3."""
+    pins = {}
+    for word, pin in PINS.items():
+        if getattr(recipe.queries, word).startswith(REMOTE):
+            with given_file(recipe, folder, word) as path:
+                pins[pin] = digest_of([path] if path else []) or ""
     return pins
 
 
@@ -73,9 +86,9 @@ def files_of(recipe: Recipe, folder: Path) -> dict[str, tuple[str, list[Path]]]:
         from release_tool.steps.finetune.corpus import corpus_files
 
         found["corpus"] = ("corpus.path", corpus_files(place_of(folder, recipe.corpus.path)))
-    for pin, word in (("queries", "path"), ("qrels", "qrels"), ("examples", "examples"), ("prompt", "prompt")):
+    for word, pin in PINS.items():
         path: str = getattr(recipe.queries, word)
-        if path and not path.startswith("s3://"):
+        if path and not path.startswith(REMOTE):
             found[pin] = (f"queries.{word}", [place_of(folder, path)])
     return found
 

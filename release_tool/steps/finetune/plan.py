@@ -60,7 +60,7 @@ def make_plan(context: Context, path: Path, *, earlier: FinetunePlan | None = No
 
     Raises:
         RequestError: the recipe has faults; all of them are listed.
-        UsageError: it can't be read, or a file that it names is not there.
+        UsageError: it can't be read, a file that it names is not there, or the queries would cost more than it allows.
         SourceError: a model can't be had.
         Unreachable: the hub does not answer.
     """
@@ -70,6 +70,7 @@ def make_plan(context: Context, path: Path, *, earlier: FinetunePlan | None = No
     from release_tool.core.finetune.recipe import parse_recipe
     from release_tool.core.finetune.stages import FinetunePlan
     from release_tool.errors import UsageError
+    from release_tool.steps.finetune.estimating import estimates_of
     from release_tool.steps.finetune.pinning import pins_of
 
     with context.console.step("Plan"):
@@ -85,6 +86,7 @@ def make_plan(context: Context, path: Path, *, earlier: FinetunePlan | None = No
             folder=str(folder),
             names=names_of(recipe),
             pins=pins_of(context, recipe, folder, earlier=earlier),
+            estimates=estimates_of(recipe, folder),
         )
 
 

@@ -9,10 +9,10 @@ from release_tool.core.finetune.keys import MAX_SHOWN
 from release_tool.core.finetune.own import query_row
 from release_tool.core.finetune.prompt import Template, template_faults
 from release_tool.core.quantity import clip
-from release_tool.errors import Fault, IntegrityError, RequestError, UsageError
+from release_tool.errors import Fault, RequestError, UsageError
+from release_tool.steps.finetune.given_files import lines_of, planned_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from release_tool.core.finetune.recipe import Recipe
@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 SHIPPED = "finetune-prompt.txt"
 MAX_EXAMPLES = 1000
 """Examples that are chosen from; a file of more is read up to here."""
-MAX_LINE = 1 << 20
-"""Bytes of a line."""
-READS_PROMPT = ("openai", "bedrock", "local")
 
 
 def template_of(work: Work) -> Template:
@@ -33,8 +30,8 @@ def template_of(work: Work) -> Template:
         RequestError: it has faults; all of them are listed.
         IntegrityError: it is not the one that was planned with.
     """
-    path = own_file(work, "prompt")
-    return read_template(work.recipe, path)
+    with planned_file(work, "prompt") as path:
+        return read_template(work.recipe, path)
 
 
 def read_template(recipe: Recipe, path: Path | None) -> Template:
@@ -68,8 +65,8 @@ def examples_of(work: Work) -> tuple[str, ...]:
         UsageError: a line is none.
         IntegrityError: the file is not the one that was planned with.
     """
-    path = own_file(work, "examples")
-    return read_examples(path) if path is not None else ()
+    with planned_file(work, "examples") as path:
+        return read_examples(path) if path is not None else ()
 
 
 def read_examples(path: Path) -> tuple[str, ...]:
@@ -86,49 +83,3 @@ def read_examples(path: Path) -> tuple[str, ...]:
     if not found:
         raise UsageError(f"{one_line(path.name)} holds no query.", hint='A line is {"text": "..."}.')
     return tuple(found)
-
-
-def lines_of(path: Path) -> Iterator[tuple[int, bytes]]:
-    """Yield the lines of a file that are not blank, with their numbers from 1.
-
-    Raises:
-        UsageError: it can't be read, or a line is too long.
-    """
-    from release_tool.bounded import NotReadable, open_regular
-
-    try:
-        with open_regular(path) as stream:
-            number = 0
-            while line := stream.readline(MAX_LINE + 1):
-                number += 1
-                if len(line) > MAX_LINE:
-                    raise UsageError(f"{one_line(path.name)}, line {number}: it is longer than {MAX_LINE:,} bytes.")
-                if line.strip():
-                    yield number, line
-    except (OSError, NotReadable) as error:
-        said = error.strerror if isinstance(error, OSError) else error
-        raise UsageError(f"{one_line(path.name)} can't be read: {said}.") from error
-
-
-def own_file(work: Work, word: str) -> Path | None:
-    """Return a file that ``[queries]`` names, if it names one.
-
-    Args:
-        work: of the stage.
-        word: the key, which is the name of its pin as well: ``path`` is pinned as ``queries``.
-
-    Raises:
-        IntegrityError: it is not the one that was planned with.
-    """
-    from release_tool.steps.finetune.pinning import digest_of
-
-    named: str = getattr(work.recipe.queries, word)
-    if not named:
-        return None
-    path = work.place(named)
-    if digest_of([path]) != work.plan.pins["queries" if word == "path" else word]:
-        raise IntegrityError(
-            f"queries.{word}: {one_line(path.name)} is not what it was when the run was planned.",
-            hint="Run release-tool finetune plan again.",
-        )
-    return path
