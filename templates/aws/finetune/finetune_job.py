@@ -1,4 +1,4 @@
-"""What a job of SageMaker runs: the package is installed, and ``release-tool finetune run`` goes to one stage.
+"""What a job of SageMaker runs: ``release-tool finetune run`` up to one stage, after what it needs was installed.
 
 The container gives two channels, ``code`` (unpacked by then, this file is a part of it) and ``run`` (the recipe). The
 state of the run lies in S3, so that the next job goes on where this one stopped.
@@ -39,11 +39,9 @@ def main(stage: str) -> int:
 
 
 def install() -> None:
-    """Install the package and what it needs, every file by its sha256."""
+    """Install what the package needs, every file by its sha256; it lies beside this file itself."""
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     subprocess.run([*pip, "--require-hashes", "--requirement", str(HERE / "requirements.txt")], check=True)
-    (wheel,) = HERE.glob("*.whl")
-    subprocess.run([*pip, "--no-deps", str(wheel)], check=True)
 
 
 def run(stage: str) -> subprocess.CompletedProcess[str]:
@@ -54,7 +52,8 @@ def run(stage: str) -> subprocess.CompletedProcess[str]:
     if stage == FIRST:
         command += ["--recipe", str(ML / "input" / "data" / "run" / "recipe.toml")]
     said: list[str] = []
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, errors="replace") as process:
+    environment = {**os.environ, "PYTHONPATH": str(HERE)}
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, errors="replace") as process:
         for line in process.stderr or ():
             sys.stderr.write(line)
             said = [*said[-50:], line]
