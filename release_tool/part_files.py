@@ -151,7 +151,7 @@ class PartWriter:
 
     folder: Path
     stem: str
-    rows: int = PART_ROWS
+    rows: int = field(default_factory=lambda: PART_ROWS)
     number: int = 0
     count: int = 0
     _stream: IO[str] | None = field(default=None, init=False)

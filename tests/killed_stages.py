@@ -26,7 +26,7 @@ IMPORTS = (
 """What a child would import otherwise, each anew."""
 
 
-def killed_at(first, then, base, *, points, start=None, toys=False, seconds=300):
+def killed_at(first, then, base, *, points, start=None, toys=False, seconds=300, part_rows=None, imports=()):
     """Run the program and return a dict a kill: ``point``, ``codes`` and ``digests`` (stage → digest).
 
     Args:
@@ -37,11 +37,13 @@ def killed_at(first, then, base, *, points, start=None, toys=False, seconds=300)
         start: a folder of which each run gets a copy as ``{place}``.
         toys: whether tests/toy_stages.py stand in the place of the stages.
         seconds: that all of it may take.
+        part_rows: rows of a part file, where others than usual.
+        imports: modules of the stages that run; their unlinking of files has moments, too.
     """
     import release_tool
 
     job = {"first": first, "then": then, "base": str(base), "points": points, "start": start and str(start),
-           "toys": toys}  # fmt: skip
+           "toys": toys, "part_rows": part_rows, "imports": imports}  # fmt: skip
     done = subprocess.run(
         [sys.executable, __file__],
         input=json.dumps(job),
@@ -59,7 +61,10 @@ def killed_at(first, then, base, *, points, start=None, toys=False, seconds=300)
 
 def main():
     job = json.load(sys.stdin)
-    for name in IMPORTS:
+    from release_tool import part_files
+
+    part_files.PART_ROWS = job["part_rows"] or part_files.PART_ROWS  # before those are imported that take it
+    for name in (*IMPORTS, *job["imports"]):
         importlib.import_module(name)
     if job["toys"]:
         import toy_stages
@@ -75,7 +80,9 @@ def main():
         place = Path(job["base"]) / str(point)
         if job["start"]:
             shutil.copytree(job["start"], place)
-        codes = [child([word.format(place=place) for word in job["first"]], kill_at=point)]
+        codes = [
+            child([word.format(place=place) for word in job["first"]], kill_at=point, unlinks=bool(job["imports"]))
+        ]
         if codes[0] != 0:
             codes.append(child([word.format(place=place) for word in job["then"]]))
         work = place / ("work" if len(codes) == 1 else "again" if (place / "again").is_dir() else "work")
@@ -94,14 +101,14 @@ def digests(work):
     return {stage.value: state.digest for stage in Stage if (state := run.finished(stage)) is not None}
 
 
-def child(arguments, *, kill_at=None):
+def child(arguments, *, kill_at=None, unlinks=False):
     """Run the command line in a child, and return its exit code, or minus the signal that ended it."""
     sys.stdout.flush()
     process = os.fork()
     if process == 0:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         if kill_at is not None:
-            kill_self(kill_at)
+            kill_self(kill_at, unlinks=unlinks)
         from release_tool.cli import run
 
         code = run(arguments)
@@ -110,7 +117,7 @@ def child(arguments, *, kill_at=None):
     return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
 
 
-def kill_self(number):
+def kill_self(number, *, unlinks):
     """Make this process kill itself at a moment, of which each call below has two: before it and after it."""
     count = 0
 
@@ -131,7 +138,8 @@ def kill_self(number):
 
     from release_tool.services.bucket_folder import FolderBucket
 
-    for owner, name in ((Path, "replace"), (os, "fsync"), (FolderBucket, "write")):
+    moments = [(Path, "replace"), (os, "fsync"), (FolderBucket, "write")]
+    for owner, name in [*moments, (Path, "unlink")] if unlinks else moments:
         setattr(owner, name, dying(getattr(owner, name)))
 
 
