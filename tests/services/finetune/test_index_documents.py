@@ -8,11 +8,17 @@ import secrets
 import threading
 
 import pytest
+from model_files import Files, dense
 
+from release_tool.cli import run
 from release_tool.core.finetune import index_pages
+from release_tool.core.finetune.records import Document
+from release_tool.core.finetune.stages import Stage
 from release_tool.core.ml.clusters import of_url
 from release_tool.core.ml.request import Request
 from release_tool.errors import SourceError
+from release_tool.part_files import read_rows
+from release_tool.run_folder import RunFolder
 from release_tool.services.cluster.transport import Cluster
 from release_tool.services.finetune.index_documents import IndexDocuments
 
@@ -157,6 +163,38 @@ def test_the_pin_changes_with_every_write_and_with_nothing_else(cluster, index):
         seen.append(source.pin())
     assert len(set(seen)) == 4
     source.check(seen[0])  # an index in use is taken as it is
+
+
+def test_a_run_reads_an_index_and_reads_it_again_after_a_write(cluster, node, index, tmp_path, capfd):
+    Files(dense()).write(tmp_path / "base")
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(
+        f'[model]\nname = "acme"\nbase = "base"\n[teach]\nmodels = []\n[corpus]\nsource = "opensearch"\n'
+        f'endpoint = "{node.url}"\nindex = "{index}"\nfields = ["title", "body"]\n'
+    )
+
+    def go(last="split"):
+        return run(["-q", "--work", str(tmp_path), "finetune", "run", "--recipe", str(recipe), "--to", last])
+
+    write(cluster, index, [(f"i{number}", {"title": f"T{number}", "body": "same"}) for number in range(30)])
+    assert go() == 0
+    corpus = RunFolder.below(tmp_path)
+    texts = {row.id: row.text for row in read_rows(corpus.folder(Stage.CORPUS), Document)}
+    assert texts == {f"i{number}": f"T{number} same" for number in range(30)}
+    first = corpus.finished(Stage.CORPUS).digest
+    assert go() == 0
+    assert corpus.finished(Stage.CORPUS).digest == first
+    write(cluster, index, [("i3", {"title": "new", "body": "text"}), ("i4", None)])
+    assert go() == 0
+    texts = {row.id: row.text for row in read_rows(corpus.folder(Stage.CORPUS), Document)}
+    assert texts["i3"] == "new text"
+    assert len(texts) == 29
+    write(cluster, index, [("i5", {"other": "field"})])
+    assert go() == 2
+    assert "(id i5): has no text" in capfd.readouterr().err
+    recipe.write_text(recipe.read_text().replace(index, "no-such-index"))
+    assert go() == 4
+    assert "There is no index no-such-index" in capfd.readouterr().err
 
 
 def test_an_index_that_is_not_there_is_refused_with_its_name(cluster):
