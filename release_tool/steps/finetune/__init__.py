@@ -31,6 +31,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "hand-over": ("release_tool.steps.finetune.hand_over", "Write the model's folder with its lineage."),
     "run": ("release_tool.steps.finetune.run", "Run every stage that is not done yet."),
     "status": ("release_tool.steps.finetune.status", "Say which stages are done, and what they made."),
+    "doctor": ("release_tool.steps.finetune.doctor", "Say what stands in the way of a run, and how it is put right."),
 }
 
 

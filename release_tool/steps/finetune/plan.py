@@ -65,20 +65,12 @@ def make_plan(context: Context, path: Path, *, earlier: FinetunePlan | None = No
         Unreachable: the hub does not answer.
     """
     from release_tool import __version__
-    from release_tool.bounded import NotReadable, read_bounded
-    from release_tool.core.escape import one_line
-    from release_tool.core.finetune.recipe import parse_recipe
     from release_tool.core.finetune.stages import FinetunePlan
-    from release_tool.errors import UsageError
     from release_tool.steps.finetune.estimating import estimates_of
     from release_tool.steps.finetune.pinning import pins_of
 
     with context.console.step("Plan"):
-        try:
-            recipe = parse_recipe(read_bounded(path))
-        except (OSError, NotReadable) as error:
-            said = error.strerror if isinstance(error, OSError) else error
-            raise UsageError(f"{one_line(str(path))} can't be read: {said}.", hint="Name a recipe.") from error
+        recipe = read_recipe(path)
         folder = path.absolute().parent
         return FinetunePlan(
             tool_version=__version__,
@@ -88,6 +80,25 @@ def make_plan(context: Context, path: Path, *, earlier: FinetunePlan | None = No
             pins=pins_of(context, recipe, folder, earlier=earlier),
             estimates=estimates_of(recipe, folder),
         )
+
+
+def read_recipe(path: Path) -> Recipe:
+    """Read a recipe.
+
+    Raises:
+        RequestError: it has faults; all of them are listed.
+        UsageError: it can't be read.
+    """
+    from release_tool.bounded import NotReadable, read_bounded
+    from release_tool.core.escape import one_line
+    from release_tool.core.finetune.recipe import parse_recipe
+    from release_tool.errors import UsageError
+
+    try:
+        return parse_recipe(read_bounded(path))
+    except (OSError, NotReadable) as error:
+        said = error.strerror if isinstance(error, OSError) else error
+        raise UsageError(f"{one_line(str(path))} can't be read: {said}.", hint="Name a recipe.") from error
 
 
 def names_of(recipe: Recipe) -> dict[str, str]:
