@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from release_tool.core.finetune.writing import Question, Questions
 
 MAX_QUESTIONS = 50_000
-MAX_BYTES = 190_000_000
-"""Of a file: what OpenAI takes, with some room."""
+MAX_BYTES = 90_000_000
+"""Of a file: half of what OpenAI takes, for it is sent out of memory."""
 MAX_LINE = 16 << 20
 DIGEST_SIGNS = 16
 

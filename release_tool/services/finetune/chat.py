@@ -177,14 +177,13 @@ class ChatService:
         """
         import requests
 
-        data = None if body is None else json.dumps(body, ensure_ascii=True, allow_nan=False).encode()
-        if data is not None:
+        if body is not None:
+            how["data"] = json.dumps(body, ensure_ascii=True, allow_nan=False).encode()
             how["headers"] = {"Content-Type": "application/json"}
         try:
             with self._session().request(
                 method,
                 f"{self.address}/{path}",
-                data=data,
                 auth=self._authorise,
                 timeout=(CONNECT_SECONDS, self.read_seconds),
                 allow_redirects=False,

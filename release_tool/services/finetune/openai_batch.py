@@ -67,10 +67,13 @@ class Batches:
         """
         files = BatchFiles(self.paid.folder)
         asked = {one.id: self._asked(one) for one in questions}
-        for sent in files.open():
+        fetched = files.open()
+        for sent in fetched:
             self._finish(files, sent, asked)
         missing = {name for name, one in asked.items() if self.paid.get(one.key) is None}
-        if missing:
+        # Few enough to go without are not worth another day of waiting.
+        is_enough = bool(fetched) and len(missing) <= self.service.section.max_error_rate * len(asked)
+        if missing and not is_enough:
             self.spending.check()
             for sent in files.write(questions, missing, self.service.body_of, f"/v1/{CHAT}"):
                 self._finish(files, sent, asked)
