@@ -44,7 +44,7 @@ def make(work: Work) -> Made:
         max_documents=recipe.corpus.max_documents, max_rejected=recipe.corpus.max_rejected, seed=recipe.model.seed
     )
     if not is_read(scratch):
-        source = open_corpus(recipe.corpus, work.place(recipe.corpus.path), work.context.repo)
+        source = open_corpus(work.context, recipe.corpus, work.place(recipe.corpus.path))
         source.check(work.plan.pins["corpus"])
         with console.progress("Read the documents", source.total(), source.unit) as bar:
             read_corpus(source.rows(), work.folder, scratch, limits, bar.advance)

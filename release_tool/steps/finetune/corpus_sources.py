@@ -9,8 +9,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from release_tool.cli import Context
     from release_tool.core.finetune.raw_rows import RawRow
     from release_tool.core.finetune.sections import CorpusSection
+    from release_tool.services.cluster.transport import Cluster
 
 
 class Source(Protocol):
@@ -37,13 +39,13 @@ class Source(Protocol):
         """
 
 
-def open_corpus(section: CorpusSection, place: Path, repo: Path) -> Source:
+def open_corpus(context: Context, section: CorpusSection, place: Path) -> Source:
     """Return the source that a recipe names.
 
     Args:
+        context: of the command.
         section: of the recipe.
         place: where ``corpus.path`` leads to.
-        repo: whose settings know the names of clusters.
 
     Raises:
         UsageError: an address is none, there is no such cluster, or credentials are missing.
@@ -57,26 +59,39 @@ def open_corpus(section: CorpusSection, place: Path, repo: Path) -> Source:
         from release_tool.services.finetune.s3_documents import S3Documents
 
         return S3Documents(section.s3_path)
-    from release_tool.services.cluster.transport import Cluster
     from release_tool.services.finetune.index_documents import IndexDocuments
+
+    return IndexDocuments(open_cluster(context, section), section.index, section.fields)
+
+
+def open_cluster(context: Context, section: CorpusSection) -> Cluster:
+    """Return the transport to the cluster that holds the documents; a password in the clear is warned of.
+
+    Raises:
+        UsageError: there is no such cluster, or credentials are missing.
+        MissingExtra: opensearch-py, or boto3 where it is needed, is not installed.
+    """
+    from release_tool.services.cluster.transport import Cluster
     from release_tool.steps.ml.connection import find_cluster
 
-    cluster = Cluster(find_cluster(repo, section.endpoint), os.environ)
-    return IndexDocuments(cluster, section.index, section.fields)
+    found = find_cluster(context.repo, section.endpoint, where="corpus.endpoint")
+    if found.is_in_clear and found.auth == "basic":
+        context.console.warning(f"The password travels unencrypted to {found.url}.")
+    return Cluster(found, os.environ)
 
 
-def corpus_pin(section: CorpusSection, repo: Path) -> str:
+def corpus_pin(context: Context, section: CorpusSection) -> str:
     """Return what changes with the documents of a corpus that does not lie on this machine.
 
     Args:
+        context: of the command.
         section: of a recipe that names an address in S3 or an index.
-        repo: whose settings know the names of clusters.
 
     Raises:
         UsageError, MissingExtra: as ``open_corpus``.
         SourceError: there is no such object or index.
         Refused, RemoteFailed, Unreachable: it can't be asked.
     """
-    source: Any = open_corpus(section, repo, repo)
+    source: Any = open_corpus(context, section, context.repo)
     pin: str = source.pin()
     return pin

@@ -49,7 +49,7 @@ def pins_of(context: Context, recipe: Recipe, folder: Path, *, earlier: Finetune
     if recipe.corpus.source != "files":
         from release_tool.steps.finetune.corpus_sources import corpus_pin
 
-        pins["corpus"] = corpus_pin(recipe.corpus, context.repo)
+        pins["corpus"] = corpus_pin(context, recipe.corpus)
     known = {} if earlier is None else models_of(earlier.recipe)
     pins |= _remote_pins(recipe, folder)
     for name, (model, revision) in models_of(recipe).items():

@@ -297,6 +297,19 @@ def test_an_object_that_is_not_there_is_refused_by_plan(project, s3, capfd):
     assert "names no object" in capfd.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("endpoint", "says"),
+    [
+        ("no-such-name", "corpus.endpoint 'no-such-name' is neither an address nor a cluster"),
+        ("ftp://x", "corpus.endpoint is no address"),
+    ],
+)
+def test_a_cluster_that_nobody_knows_is_refused_by_the_name_of_its_key(project, capfd, endpoint, says):
+    project.write(f'source = "opensearch"\nendpoint = "{endpoint}"\nindex = "i"')
+    assert project.go("plan") == 2
+    assert says in capfd.readouterr().err
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # Killed
 
