@@ -175,12 +175,21 @@ def make(
     return made
 
 
-def finish(folder: RunFolder, stage: Stage, rows: Sequence[Document | Query | Mined], a_part: int) -> None:
-    """Write a stage's parts, and that it is finished."""
-    plan = folder.plan()
-    mark = folder.today(stage, plan)
+def finish(
+    folder: RunFolder, stage: Stage, rows: Sequence[Document | Query | Mined], a_part: int, *, is_begun: bool = False
+) -> None:
+    """Write a stage's parts, and that it is finished.
+
+    Args:
+        folder: of the run.
+        stage: which one.
+        rows: of it.
+        a_part: rows a part.
+        is_begun: leave the files that are there.
+    """
+    mark = folder.today(stage, folder.plan())
     assert mark is not None
-    place = folder.begin(stage, mark)
+    place = folder.folder(stage) if is_begun else folder.begin(stage, mark)
     if rows:
         with PartWriter(place, rows[0].STEM, rows=a_part) as writer:
             for row in rows:
