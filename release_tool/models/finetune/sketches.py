@@ -121,7 +121,8 @@ def _bands(hashes: Numbers, rows: NDArray[np.int64], count: int, similarity: flo
 
 def _smallest(hashes: Numbers, rows: NDArray[np.int64], count: int) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
     """Return the smallest different hashes of each document, by their upper 32 bits."""
-    both = np.unique((rows.astype(np.uint64) << np.uint64(32)) | (hashes >> np.uint64(32)))
+    both = np.sort((rows.astype(np.uint64) << np.uint64(32)) | (hashes >> np.uint64(32)))
+    both = both[np.append(True, both[1:] != both[:-1])]  # np.unique takes ten times as long for many
     owners = (both >> np.uint64(32)).astype(np.int64)
     starts = np.searchsorted(owners, np.arange(count))
     kept = np.arange(len(both)) - starts[owners] < KEPT

@@ -47,7 +47,7 @@ def group_corpus(folder: Path, scratch: Path, similarity: float | None, console:
         for place, owner in enumerate(named.tolist()):
             rows.add(Grouped(id=ids.of(place).decode(), group=ids.of(owner).decode()))
     groups = int(np.count_nonzero(named == np.arange(len(named))))
-    exact = len(named) - len(np.unique(files.read("exact")))
+    exact = int(np.count_nonzero(np.diff(np.sort(files.read("exact"))) == 0))
     return {
         "documents": len(named),
         "groups": groups,

@@ -99,7 +99,9 @@ hostile = st.one_of(
     st.binary(max_size=200),
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["text", "id", "title", "x"]), inner),
+        lambda inner: (
+            st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["text", "id", "title", "x"]), inner)
+        ),
         max_leaves=8,
     ).map(lambda data: json.dumps(data).encode()),
     st.fixed_dictionaries(
