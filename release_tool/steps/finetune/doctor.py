@@ -59,7 +59,8 @@ def _look(context: Context, recipe: Recipe, folder: Path, *, on_aws: bool) -> tu
     from release_tool.core.finetune.naming import role_name
     from release_tool.services.finetune import doctor_aws
 
-    found, account, region = [], "", recipe.queries.region
+    found: list[Finding] = []
+    account, region = "", recipe.queries.region
     by_bedrock = recipe.queries.provider == "bedrock"
     in_s3 = recipe.corpus.source == "s3"
     if on_aws or by_bedrock or in_s3:
