@@ -86,10 +86,33 @@ def test_without_a_teacher_nothing_is_written_and_that_is_said(tmp_path, capfd):
     assert (state.counts, state.files) == ({"teachers": 0}, {})
 
 
-def test_a_teacher_with_more_labels_is_refused_by_name_and_the_other_process_ends(tmp_path, capfd):
-    teacher = mined_runs.teacher(tmp_path / "three-labels", labels=3)
-    made = mined_runs.make(tmp_path / "run", [teacher], queries=8, more="[engine]\nprocesses = 2")
+FAILING = """
+import sys, time
+from release_tool.errors import UnsupportedModel
+from release_tool.workers import report, run_child
+
+def fail():
+    raise UnsupportedModel("The teacher three-labels has 3 labels.", hint="Look at teach.models.")
+
+def main(arguments):
+    if "--process 1 --of 3" in " ".join(arguments):
+        return run_child(fail)
+    report("progress", done=1, total=9)
+    time.sleep(300)
+"""
+
+
+def test_one_process_that_fails_ends_the_others_and_its_error_is_told(tmp_path, monkeypatch, capfd):
+    from release_tool.steps.finetune import teach
+
+    (tmp_path / "failing_teacher.py").write_text(FAILING, encoding="utf-8")
+    monkeypatch.setattr(teach, "MODULE", "failing_teacher")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *filter(None, sys.path)]))
+    teacher = mined_runs.teacher(tmp_path / "bert")
+    made = mined_runs.make(tmp_path / "run", [teacher], queries=4, more="[engine]\nprocesses = 3")
+    started = time.monotonic()
     assert made.go("teach") == 4
+    assert time.monotonic() - started < 60
     said = capfd.readouterr().err
     assert "three-labels has 3 labels" in said
-    assert "teach.models" in said
+    assert "Look at teach.models" in said
