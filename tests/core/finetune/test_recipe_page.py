@@ -42,7 +42,8 @@ DECLARED = ("sections.py", "sections_training.py", "recipe.py", "stages.py")
 
 def read_in_package(repository):
     """Return for each file the names that it reads as attributes or, by getattr, as texts."""
-    for path in (repository / "release_tool").rglob("*.py"):
+    # The functions of the AWS template read keys, too.
+    for path in [*(repository / "release_tool").rglob("*.py"), *(repository / "templates").rglob("*.py")]:
         if path.name not in DECLARED:
             found = set()
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
