@@ -25,38 +25,57 @@ Examples:
   release-tool finetune plan --recipe recipe.toml --dry-run
 """
 
+max_dollars_option = click.option(
+    "--max-dollars",
+    type=click.FloatRange(0, 1_000_000),
+    help="What queries may cost at most, in the place of the recipe's queries.max_dollars.",
+)
+
 
 @click.command(help=HELP, short_help="Read a recipe, pin what it names, and say what it will take.")
 @click.option("--recipe", required=True, type=click.Path(dir_okay=False, path_type=Path), help="The recipe, in TOML.")
 @click.option("--dry-run", is_flag=True, help="Print the plan as JSON and write nothing.")
+@max_dollars_option
 @state_options
 @click.pass_obj
-def command(context: Context, /, *, recipe: Path, dry_run: bool, state: str | None, take_over: bool) -> None:
+def command(
+    context: Context,
+    /,
+    *,
+    recipe: Path,
+    dry_run: bool,
+    max_dollars: float | None,
+    state: str | None,
+    take_over: bool,
+) -> None:
     """See HELP."""
     from release_tool.core.codec import encode_text
     from release_tool.lock import hold
 
     if dry_run:
-        click.echo(encode_text(make_plan(context, recipe)), nl=False)
+        click.echo(encode_text(make_plan(context, recipe, max_dollars=max_dollars)), nl=False)
         return
     with (
         hold(context.work, "finetune plan"),
         open_state(context, state, "finetune plan", take_over=take_over) as keeper,
     ):
-        plan = make_plan(context, recipe)
+        plan = make_plan(context, recipe, max_dollars=max_dollars)
         write_plan(context, plan)
         if keeper is not None:
             keeper.push()
     emit(context, text_of(plan), plan)
 
 
-def make_plan(context: Context, path: Path, *, earlier: FinetunePlan | None = None) -> FinetunePlan:
+def make_plan(
+    context: Context, path: Path, *, earlier: FinetunePlan | None = None, max_dollars: float | None = None
+) -> FinetunePlan:
     """Return the plan of a recipe.
 
     Args:
         context: of the command.
         path: of the recipe.
         earlier: a plan whose models stay pinned as they are where the recipe still names them.
+        max_dollars: in the place of the recipe's.
 
     Raises:
         RequestError: the recipe has faults; all of them are listed.
@@ -64,6 +83,8 @@ def make_plan(context: Context, path: Path, *, earlier: FinetunePlan | None = No
         SourceError: a model can't be had.
         Unreachable: the hub does not answer.
     """
+    from dataclasses import replace
+
     from release_tool import __version__
     from release_tool.core.finetune.stages import FinetunePlan
     from release_tool.steps.finetune.estimating import estimates_of
@@ -71,15 +92,24 @@ def make_plan(context: Context, path: Path, *, earlier: FinetunePlan | None = No
 
     with context.console.step("Plan"):
         recipe = read_recipe(path)
+        if max_dollars is not None:
+            recipe = replace(recipe, queries=replace(recipe.queries, max_dollars=max_dollars))
         folder = path.absolute().parent
         return FinetunePlan(
             tool_version=__version__,
             recipe=recipe,
-            folder=str(folder),
+            folder=folder_text(folder, context.console.env.get("GITHUB_WORKSPACE")),
             names=names_of(recipe),
             pins=pins_of(context, recipe, folder, earlier=earlier),
             estimates=estimates_of(recipe, folder),
         )
+
+
+def folder_text(folder: Path, checkout: str | None) -> str:
+    """Return where a recipe lies: in a workflow from the checkout on, which lies elsewhere on another machine."""
+    if checkout and folder.is_relative_to(checkout):
+        return str(folder.relative_to(checkout))
+    return str(folder)
 
 
 def read_recipe(path: Path) -> Recipe:

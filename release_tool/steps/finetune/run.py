@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from release_tool.steps import emit
+from release_tool.steps.finetune.plan import max_dollars_option
 from release_tool.steps.finetune.state import open_state, state_options
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ Examples:
 @click.option("--recipe", type=click.Path(dir_okay=False, path_type=Path), help="The recipe; without: the last plan's.")
 @click.option("--to", "last", metavar="STAGE", help="Stop after this stage.")
 @click.option("--dry-run", is_flag=True, help="Print the plan and which stages would run; change nothing.")
+@max_dollars_option
+@click.option("--accept-worse", metavar="REASON", help="Hand over a model that is not better; see hand-over.")
 @state_options
 @click.pass_obj
 def command(
@@ -42,11 +45,14 @@ def command(
     recipe: Path | None,
     last: str | None,
     dry_run: bool,
+    max_dollars: float | None,
+    accept_worse: str | None,
     state: str | None,
     take_over: bool,
 ) -> None:
     """See HELP."""
     from release_tool.core.finetune.stages import Stage
+    from release_tool.errors import UsageError
     from release_tool.lock import hold
     from release_tool.run_folder import RunFolder
     from release_tool.steps.finetune.plan import make_plan, write_plan
@@ -54,9 +60,12 @@ def command(
     from release_tool.steps.finetune.status import rows_of, table
 
     wanted = stages_to(last)
+    if max_dollars is not None and recipe is None:
+        raise UsageError("--max-dollars is a part of the plan.", hint="Give the recipe, too: --recipe.")
     run = RunFolder.below(context.work)
     if dry_run:
-        plan = make_plan(context, recipe, earlier=run.last_plan()) if recipe is not None else run.plan()
+        planned = run.last_plan()
+        plan = run.plan() if recipe is None else make_plan(context, recipe, earlier=planned, max_dollars=max_dollars)
         rows = rows_of(run, plan, wanted)
         emit(context, table(rows), rows)
         return
@@ -65,7 +74,7 @@ def command(
         open_state(context, state, "finetune run", take_over=take_over) as keeper,
     ):
         if recipe is not None:
-            write_plan(context, make_plan(context, recipe, earlier=run.last_plan()))
+            write_plan(context, make_plan(context, recipe, earlier=run.last_plan(), max_dollars=max_dollars))
         plan = run.plan()
         if keeper is not None:
             keeper.push()
@@ -73,7 +82,8 @@ def command(
             all(bring(run, plan, stage, keeper) for stage in wanted)
         require_extras(stage for stage in wanted if run.current(stage, plan) is None)
         for stage in wanted:
-            run_stage(context, stage, keeper=keeper)
+            given = {"accept_worse": accept_worse} if accept_worse and stage is Stage.HAND_OVER else None
+            run_stage(context, stage, options=given, keeper=keeper)
     rows = rows_of(run, run.plan(), tuple(Stage))
     emit(context, table(rows), rows)
 
