@@ -1,4 +1,4 @@
-"""How many steps are trained, how large each is, and when it is looked at: plain arithmetic of a recipe and its rows."""
+"""How many steps are trained, how large each is, and when it is looked at: arithmetic of a recipe and its rows."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 LOG_STEPS = 10
 """Steps from line to line of the log, at most."""
+CPU_BATCH_TOKENS = 6000
+"""Tokens of a batch on a CPU: a MiniLM takes 1 to 2 GB for them, and more of them at once are no faster."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +23,8 @@ class Schedule:
     steps: int
     wanted: int
     """Steps that the recipe asks for; more than ``steps`` where the tokens of a CPU ran out."""
+    batch: int
+    """Rows of a batch of one process."""
     accumulation: int
     """Batches of one process that make a step."""
     step_rows: int
@@ -33,7 +37,9 @@ class Schedule:
     """Divides ``save_steps``: a mean that began before a checkpoint would be another after it."""
 
 
-def schedule(train: TrainSection, rows: int, *, processes: int, row_tokens: float, on_cpu: bool) -> Schedule:
+def schedule(
+    train: TrainSection, rows: int, *, processes: int, row_tokens: float, on_cpu: bool, alone: bool
+) -> Schedule:
     """Return the steps of a training.
 
     Args:
@@ -41,7 +47,8 @@ def schedule(train: TrainSection, rows: int, *, processes: int, row_tokens: floa
         rows: to train on.
         processes: that share a step.
         row_tokens: tokens a row, query and documents, in the mean.
-        on_cpu: ``train.cpu_tokens`` bounds the steps.
+        on_cpu: ``train.cpu_tokens`` bounds the steps, and memory the batch.
+        alone: the rows of a batch are each other's negatives, so that a smaller batch would be another loss.
 
     Raises:
         RequestError: the rows don't fill a single batch.
@@ -53,9 +60,12 @@ def schedule(train: TrainSection, rows: int, *, processes: int, row_tokens: floa
             (Fault("train.batch_size", problem, "lower it, or have more queries written (queries.documents)"),),
             hint="A step needs a whole batch.",
         )
+    own = train.batch_size
+    if on_cpu and not alone:
+        own = max(1, min(own, int(CPU_BATCH_TOKENS / max(1.0, row_tokens))))
     # Never more than the rows there are: a step would hold rows of two readings.
-    accumulation = max(1, min(train.total_batch_size, rows) // batch)
-    step_rows = accumulation * batch
+    accumulation = max(1, min(train.total_batch_size, rows) // (own * processes))
+    step_rows = accumulation * own * processes
     wanted = train.steps if train.steps > 0 else max(1, round(train.epochs * (rows // step_rows)))
     steps = wanted
     if on_cpu and train.cpu_tokens:
@@ -64,6 +74,7 @@ def schedule(train: TrainSection, rows: int, *, processes: int, row_tokens: floa
     return Schedule(
         steps=steps,
         wanted=wanted,
+        batch=own,
         accumulation=accumulation,
         step_rows=step_rows,
         warmup=round(train.warmup * steps),

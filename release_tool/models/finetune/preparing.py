@@ -27,6 +27,7 @@ from release_tool.models.finetune.students import (
     activation_of,
     check_base,
     inference_free,
+    is_sparse_base,
     load_dense,
     load_masked,
     load_start,
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 
 START = "start.json"
 FOLDER = "start"
-MEASURED_ROWS = 100
+MEASURED_ROWS = 32
 HEAD_ROWS = 500
 WAIT_SECONDS = 0.2
 NEW_HEAD = (
@@ -101,7 +102,11 @@ def _prepare(job: TrainJob, texts: Texts, device: str) -> Start:
 
 
 def _sparse_start(job: TrainJob, texts: Texts, rows: Dataset, sample: Sample | None) -> Start:
-    """Write the start of a sparse model, from a sparse encoder, a masked language model or a bare encoder."""
+    """Write the start of a sparse model, from a sparse encoder, a masked language model or a bare encoder.
+
+    Where the base encodes nothing sparse by itself, the start lies beside the trained model, too: evaluate compares
+    with it.
+    """
     base = Path(job.base)
     transformer, missing = load_masked(base, job.max_length)
     tokenizer = transformer.tokenizer
@@ -121,6 +126,7 @@ def _sparse_start(job: TrainJob, texts: Texts, rows: Dataset, sample: Sample | N
             lambda having: float((queries * having).sum()),
             aim(job.train.target_flops, 0.0),
         )
+    if made_head or not is_sparse_base(base):
         save_model_folder(model, Path(job.out) / FOLDER, base, weights)
     save_model_folder(model, Path(job.scratch) / FOLDER, base, weights)
     return Start(row_tokens=0, label_spread=0, score_spread=0, made_head=made_head)

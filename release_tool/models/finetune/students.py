@@ -86,6 +86,20 @@ def _leave_pooler_out(model: SentenceTransformer) -> None:
         pooler.requires_grad_(requires_grad=False)
 
 
+def leave_attention_whole(model: torch.nn.Module) -> None:
+    """Drop nothing of the attention's own weights while training; the layers' outputs keep their dropout.
+
+    torch's fast attention of a CPU has no dropout: with it, training takes half as long again, and five times the
+    memory at 256 tokens.
+    """
+    for module in model.modules():
+        if "Attention" in type(module).__name__:
+            for name in ("dropout", "attention_dropout"):
+                found = getattr(module, name, None)
+                if isinstance(found, torch.nn.Dropout):
+                    found.p = 0.0
+
+
 def load_masked(base: Path, max_length: int) -> tuple[Transformer, list[str]]:
     """Load the encoder of a base as a masked language model; also return the weights that it lacks.
 
@@ -115,6 +129,11 @@ def activation_of(base: Path) -> str:
     read = reader(base)
     module = read_layout(read).find("SpladePooling")
     return INSIDE_LOG1P[read_splade(read, module)[1]] if module else "relu"
+
+
+def is_sparse_base(base: Path) -> bool:
+    """Tell whether a base is a sparse encoder by itself: it says how it pools, or has weights of query tokens."""
+    return read_layout(reader(base)).find("SpladePooling") is not None or (base / "idf.json").is_file()
 
 
 def inference_free(transformer: Transformer, activation: str, weights: list[float], device: str) -> SparseEncoder:

@@ -171,7 +171,11 @@ class SteeredFlops(TrainerCallback):
         self.queries = queries
         """Share of the queries that have each token."""
         self.documents = documents
-        loss.document_regularizer_weight = controller.weight
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Begin with the controller's weight, which a checkpoint may have restored."""
+        del args, state, control
+        self.loss.document_regularizer_weight = self.controller.weight
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Measure and steer; every process finds the same."""

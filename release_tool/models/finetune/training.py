@@ -109,7 +109,7 @@ def _trainer(job: TrainJob, start: Start, texts: Any, processes: int, device: st
     from release_tool.core.finetune.flops_control import FlopsController
     from release_tool.core.finetune.schedule import schedule
     from release_tool.core.kinds import ModelKind
-    from release_tool.models.finetune import preparing, trainers
+    from release_tool.models.finetune import preparing, students, trainers
     from release_tool.models.finetune.dev_measure import (
         MAX_ROWS,
         PROBE_DOCUMENTS,
@@ -131,13 +131,16 @@ def _trainer(job: TrainJob, start: Start, texts: Any, processes: int, device: st
         raise UsageError(f"train.loss is {name!r}, and the rows have no scores of a teacher.",
                          hint='Name one at teach.models, or set train.loss = "mnrl".')  # fmt: skip
     on_cpu = device == "cpu"
-    plan = schedule(job.train, len(rows), processes=processes, row_tokens=start.row_tokens, on_cpu=on_cpu)
+    alone = name == "mnrl"
+    plan = schedule(job.train, len(rows), processes=processes, row_tokens=start.row_tokens, on_cpu=on_cpu, alone=alone)
+    if on_cpu:
+        students.leave_attention_whole(model)
     if plan.steps < plan.wanted and os.environ.get("RANK", "0") == "0":
         report("note", text=f"{plan.steps:,} steps of {plan.wanted:,}: a CPU has train.cpu_tokens")
     sample = preparing.dev_sample(job, texts, MAX_ROWS)
     loss = make_loss(job, model, start, name)
     sparse = job.kind is ModelKind.SPARSE
-    arguments = _arguments(job, plan, model, rows, on_cpu=on_cpu, has_dev=sample is not None, alone=name == "mnrl")
+    arguments = _arguments(job, plan, model, rows, on_cpu=on_cpu, has_dev=sample is not None, alone=alone)
     trainer = (trainers.SparseTrainer if sparse else trainers.DenseTrainer)(
         model=model,
         args=arguments,
@@ -189,7 +192,7 @@ def _arguments(
     return (SparseEncoderTrainingArguments if sparse else SentenceTransformerTrainingArguments)(
         output_dir=str(Path(job.scratch) / CHECKPOINTS),
         max_steps=plan.steps,
-        per_device_train_batch_size=job.train.batch_size,
+        per_device_train_batch_size=plan.batch,
         gradient_accumulation_steps=plan.accumulation,
         learning_rate=job.train.learning_rate,
         lr_scheduler_type="linear",
