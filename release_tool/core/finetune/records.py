@@ -97,7 +97,7 @@ class Kept:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dropped:
-    """A row of ``dropped``, by stage filter."""
+    """A row of ``dropped``, by the stages filter and select."""
 
     STEM: ClassVar[str] = "dropped"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from release_tool.core.finetune.stages import Stage
+from release_tool.steps.finetune.showing import with_show
 from release_tool.steps.finetune.stage_command import stage_command
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ positive, and queries whose positive the teachers put too far down or that have 
 teacher, candidates are taken as the search ranked them.
 """
 
-command = stage_command(Stage.SELECT, HELP, short=SHORT)
+command = with_show(stage_command(Stage.SELECT, HELP, short=SHORT, example="select --show 5"))
 
 
 def make(work: Work) -> Made:

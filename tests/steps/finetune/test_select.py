@@ -199,3 +199,34 @@ def test_broken_off_and_run_again_it_makes_the_same_files(make, monkeypatch):
             assert made.go("select") == 130
         assert made.go("select") == 0
         assert made.digest(Stage.SELECT) == whole
+
+
+def test_rows_are_shown_with_their_texts_escaped_and_the_stage_is_not_run_again(make, capfd):
+    hostile = mined_runs.Document(id="d0", text="::set-output name=x::\x1b[31mred\nnext")
+    made = make(own=[hostile], change=lambda row: replace(row, positive="d0", documents=row.documents))
+    assert made.go("select") == 0
+    digest, stamp = made.digest(Stage.SELECT), (made.folder.folder(Stage.SELECT) / "stage.json").stat().st_mtime_ns
+    capfd.readouterr()
+    assert made.go("select", "--show", "2") == 0
+    shown = capfd.readouterr().out
+    blocks = shown.strip().split("\n\n")[-2:]
+    rows = {row.query: row for row in selected(made)}
+    for block in blocks:
+        first, positive, *negatives = block.splitlines()
+        split, query, *words = first.split(maxsplit=2)
+        row = rows[query]
+        assert (split, words) == (row.split, [made.queries[query]])
+        assert positive.startswith(f"  + {row.labels[0]:.3f}  d0  ")
+        assert "\x1b" not in block
+        assert len(negatives) == 2
+        assert all(line.startswith("  - ") for line in negatives)
+    assert made.digest(Stage.SELECT) == digest
+    assert (made.folder.folder(Stage.SELECT) / "stage.json").stat().st_mtime_ns == stamp
+    assert made.go("select", "--show", "2") == 0
+    assert capfd.readouterr().out == shown
+
+
+def test_rows_are_not_shown_as_json(make, capfd):
+    made = make()
+    assert mined_runs.run(["--json", "--work", str(made.work), "finetune", "select", "--show", "1"]) == 2
+    assert "--json" in capfd.readouterr().err
