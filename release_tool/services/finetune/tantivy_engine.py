@@ -10,12 +10,14 @@ from __future__ import annotations
 import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 from release_tool.documents import disk_error, write_atomic
 from release_tool.errors import MachineError
 from release_tool.services.finetune.analysis import AT_ONCE, in_blocks
 from release_tool.services.finetune.analysis import engine as library
+from release_tool.services.finetune.common_terms import FEWEST_DOCUMENTS, MOST_AGAIN, TIMES, Divided, divide
 from release_tool.services.finetune.searching import K1, Found
 
 if TYPE_CHECKING:
@@ -130,11 +132,32 @@ class TantivyEngine:
         return [one for block in found for one in block]
 
     def _block(self, texts: Sequence[str], limit: int) -> list[Found]:
-        return [self._found(self._any_of(terms), limit) for terms in self._analysis.terms(texts)]
+        return [self._found(terms, limit) for terms in self._analysis.terms(texts)]
 
-    def _found(self, query: Any, limit: int) -> Found:
-        hits = self._hits(query, limit)
+    def _found(self, terms: Sequence[str], limit: int) -> Found:
+        if self.most >= FEWEST_DOCUMENTS and limit * TIMES <= MOST_AGAIN:
+            divided = divide(terms, self.most, partial(self._searcher.doc_freq, TEXT))
+            if divided.common:
+                return self._found_twice(divided, limit * TIMES)
+        hits = self._hits(self._any_of(terms), limit)
         return Found(hits, hits[-1][1] if len(hits) == limit else 0.0)
+
+    def _found_twice(self, divided: Divided, limit: int) -> Found:
+        hits = self._hits(self._any_of(divided.others), limit)
+        least = hits[-1][1] if len(hits) == limit else 0.0
+        again = self._any_place(place for place, _ in hits)
+        # One inside of the other: each term then looks at these places alone, where a list of terms would be merged.
+        for term in (*divided.others, *divided.common):
+            again = self._query.boolean_query([(self._must, again), (self._should, self._term(term))])
+        return Found(self._hits(again, limit) if hits else [], least + divided.given)
+
+    def _any_place(self, places: Iterable[int]) -> Any:
+        """Return the query for documents at these places, which scores nothing."""
+        any_of = self._query.boolean_query([(self._should, self._place(place)) for place in places])
+        return self._query.const_score_query(any_of, 0.0)
+
+    def _place(self, place: int) -> Any:
+        return self._query.term_query(self._index.schema, PLACE, place, index_option="basic")
 
     def _hits(self, query: Any, limit: int) -> list[Hit]:
         # Counting all that match would mean to look at each of them.
@@ -144,16 +167,15 @@ class TantivyEngine:
 
     def _any_of(self, terms: Sequence[str]) -> Any:
         """Return the query for documents with any of the terms; its parser is never asked, which has a syntax."""
-        return self._query.boolean_query([(self._should, self._term(TEXT, term)) for term in terms])
+        return self._query.boolean_query([(self._should, self._term(term)) for term in terms])
 
-    def _term(self, field: str, value: str | int) -> Any:
-        return self._query.term_query(self._index.schema, field, value, index_option="freq")
+    def _term(self, term: str) -> Any:
+        return self._query.term_query(self._index.schema, TEXT, term, index_option="freq")
 
     def score(self, text: str, place: int) -> float:
         """See ``Engine``."""
         (terms,) = self._analysis.terms([text])
-        this = self._query.const_score_query(self._query.term_query(self._index.schema, PLACE, place), 0.0)
-        both = self._query.boolean_query([(self._must, this), (self._must, self._any_of(terms))])
+        both = self._query.boolean_query([(self._must, self._any_place([place])), (self._must, self._any_of(terms))])
         return next((score for _, score in self._hits(both, 1)), 0.0)
 
     def close(self) -> None:
