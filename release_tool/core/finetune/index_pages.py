@@ -15,7 +15,7 @@ from release_tool.core.ml.request import Request, segment
 from release_tool.core.ml.shapes import table, whole
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from release_tool.core.finetune.records import Document
 
@@ -101,19 +101,17 @@ def row_of(hit: dict[str, Any], index: str, fields: Sequence[str]) -> RawRow:
 
 def text_of(source: dict[str, Any], fields: Sequence[str]) -> str | None:
     """Return the values of the fields, joined by one space in their order; null where none holds text."""
-    return " ".join(text for field in fields for text in _texts(_value(source, field))) or None
+    return " ".join(text for field in fields for value in _values(source, field) for text in _texts(value)) or None
 
 
-def _value(source: dict[str, Any], field: str) -> Any:
-    """Return what stands at a field: under its whole name, or in objects inside of objects."""
-    if field in source:
-        return source[field]
+def _values(source: dict[str, Any], field: str) -> Iterator[Any]:
+    """Yield what stands at a field: under its whole name, or in objects inside of objects."""
     for name, inner in source.items():
-        if field.startswith(f"{name}."):
-            rest = field[len(name) + 1 :]
-            parts = inner if isinstance(inner, list) else [inner]
-            return [_value(part, rest) for part in parts if isinstance(part, dict)]
-    return None
+        if name == field:
+            yield inner
+        elif field.startswith(f"{name}."):
+            for part in inner if isinstance(inner, list) else [inner]:
+                yield from _values(table(part), field[len(name) + 1 :])
 
 
 def _texts(value: Any) -> list[str]:

@@ -11,8 +11,6 @@ from release_tool.core.finetune.records import Document, Rejected
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-MAX_WHERE = 300
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RawRow:
@@ -24,7 +22,12 @@ class RawRow:
     """From 1; 0 where there are no lines."""
     read: Document | RowFault
     size: int
-    """Bytes it took, or 1 where the source counts documents: for the bar."""
+    """Bytes that were read for it, compressed ones where they are; 1 where the source counts documents. For the bar."""
+
+    @property
+    def held(self) -> int:
+        """Characters in memory."""
+        return len(self.read.text) if isinstance(self.read, Document) else 0
 
 
 def rows_of_lines(lines: Iterator[tuple[bytes | None, int]], where: str) -> Iterator[RawRow]:

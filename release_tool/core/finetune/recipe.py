@@ -99,7 +99,7 @@ def together(recipe: Recipe) -> list[Fault]:
     wanted = {
         "files": (("path", corpus.path),),
         "s3": (("s3_path", corpus.s3_path),),
-        "opensearch": (("endpoint", corpus.endpoint), ("index", corpus.index)),
+        "opensearch": (("endpoint", corpus.endpoint), ("index", corpus.index), ("fields", corpus.fields)),
     }[corpus.source]
     faults += [
         Fault(f"corpus.{name}", f"is missing: source is {corpus.source!r}") for name, value in wanted if not value

@@ -56,19 +56,19 @@ class Components:
         self.parent[max(first, second)] = min(first, second)
 
 
-class Triples:
+class Triples(Pieces):
     """The kept triples of every document."""
 
     def __init__(self, files: SketchFiles) -> None:
-        self._pieces = Pieces(files, "triples", "counts", 4)
+        super().__init__(files, "triples", "counts", 4)
 
-    def of(self, place: int) -> frozenset[int]:
+    def hashes(self, place: int) -> frozenset[int]:
         """Return those of one document."""
-        return frozenset(np.frombuffer(self._pieces.of(place), dtype=np.uint32).tolist())
+        return frozenset(np.frombuffer(self.of(place), dtype=np.uint32).tolist())
 
     def similarity(self, one: int, other: int) -> float:
         """Return the share of common triples of two documents: exact up to ``KEPT`` of them, else estimated."""
-        first, second = self.of(one), self.of(other)
+        first, second = self.hashes(one), self.hashes(other)
         if len(first) < KEPT and len(second) < KEPT:
             return len(first & second) / len(first | second)
         # Of the smallest hashes of the union both sets are known; it is a random sample of the union.
@@ -137,19 +137,20 @@ def bucket_pairs(keys: NDArray[np.uint64], places: Places) -> Iterator[tuple[Pla
 
 
 def _join_near(files: SketchFiles, components: Components, similarity: float, advance: Callable[[], None]) -> None:
-    triples = Triples(files)
     # Of exact duplicates one is enough: the others have the same triples.
     places = np.flatnonzero(components.parent == np.arange(len(components.parent)))
-    unlike: set[tuple[int, int]] = set()
-    for band in range(files.bands):
-        keys = files.read(f"band-{band:03}")[places]
-        for ones, others in bucket_pairs(keys, places):
-            apart = components.roots(ones) != components.roots(others)
-            for one, other in zip(ones[apart].tolist(), others[apart].tolist(), strict=True):
-                if (one, other) in unlike or components.root(one) == components.root(other):
-                    continue
-                if triples.similarity(one, other) >= similarity:
-                    components.join(one, other)
-                elif len(unlike) < MAX_UNLIKE:
-                    unlike.add((one, other))
-        advance()
+    unlike: set[int] = set()
+    with Triples(files) as triples:
+        for band in range(files.bands):
+            keys = files.read(f"band-{band:03}")[places]
+            for ones, others in bucket_pairs(keys, places):
+                apart = components.roots(ones) != components.roots(others)
+                for one, other in zip(ones[apart].tolist(), others[apart].tolist(), strict=True):
+                    pair = one << 32 | other
+                    if pair in unlike or components.root(one) == components.root(other):
+                        continue
+                    if triples.similarity(one, other) >= similarity:
+                        components.join(one, other)
+                    elif len(unlike) < MAX_UNLIKE:
+                        unlike.add(pair)
+            advance()

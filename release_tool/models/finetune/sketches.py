@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import mmap
+import os
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import chain
@@ -209,10 +209,10 @@ def _arrays(batch: Sequence[Document], similarity: float | None) -> Iterator[tup
 
 
 class Pieces:
-    """What is of different size for each document, on disk: the ids, or the triples."""
+    """What is of different size for each document, read from disk: the ids, or the triples. Use it in a ``with``."""
 
     def __init__(self, files: SketchFiles, name: str, sizes: str, width: int) -> None:
-        """Open it; the file is mapped into memory.
+        """Open it.
 
         Args:
             files: of the corpus.
@@ -221,16 +221,18 @@ class Pieces:
             width: bytes of one of them.
         """
         self.ends = np.cumsum(files.read(sizes, np.int64)) * width
-        path = files.folder / name
-        self._data: Any = b""
-        if path.stat().st_size:
-            with path.open("rb") as stream:
-                self._data = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+        self._stream = (files.folder / name).open("rb")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stream.close()
 
     def of(self, place: int) -> bytes:
         """Return those of one document."""
         start = int(self.ends[place - 1]) if place else 0
-        return bytes(self._data[start : int(self.ends[place])])
+        return os.pread(self._stream.fileno(), int(self.ends[place]) - start, start)
 
 
 def batches(documents: Iterator[Document]) -> Iterator[list[Document]]:

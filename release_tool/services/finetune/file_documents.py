@@ -21,10 +21,18 @@ if TYPE_CHECKING:
 
 
 def jsonl_files(path: Path) -> list[Path]:
-    """Return the JSONL files of a path: itself, or those of a folder in the order of their names."""
+    """Return the JSONL files of a path: itself, or those of a folder in the order of their names.
+
+    Raises:
+        UsageError: a name of them is no UTF-8; no row of the rejects could tell it.
+    """
     if not path.is_dir():
         return [path]
-    return sorted(one for one in path.iterdir() if one.name.endswith(SUFFIXES) and not one.name.startswith("."))
+    files = sorted(one for one in path.iterdir() if one.name.endswith(SUFFIXES) and not one.name.startswith("."))
+    for file in files:
+        if any("\ud800" <= char <= "\udfff" for char in file.name):
+            raise UsageError(f"{clip(one_line(file.name))} has a name that is not UTF-8.", hint="Rename it.")
+    return files
 
 
 class FileDocuments:

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from release_tool.core.finetune.raw_rows import RawRow
     from release_tool.services.cluster.sender import Sender
 
-PAGE = 1000
-"""Documents a request at first; fewer where the server has no memory for so many."""
-SMALLEST_PAGE = 10
+LARGEST_PAGE, FIRST_PAGE, SMALLEST_PAGE = 1000, 100, 10
+"""Documents a request: more where they are small, fewer where they are large or the server lacks memory for them."""
+PAGE_CHARACTERS = 8 << 20
 NOT_TOLD = frozenset({400, 403, 404, 405})
 """How a collection, or a user without the right, answers a question for statistics."""
 NOT_FOUND, FORBIDDEN = 404, 403
@@ -32,7 +32,13 @@ class IndexDocuments:
     unit = "documents"
 
     def __init__(
-        self, cluster: Sender, index: str, fields: Sequence[str], *, order: pages.Order | None = None, size: int = PAGE
+        self,
+        cluster: Sender,
+        index: str,
+        fields: Sequence[str],
+        *,
+        order: pages.Order | None = None,
+        size: int = LARGEST_PAGE,
     ) -> None:
         """Prepare to ask; nothing is sent yet.
 
@@ -41,14 +47,15 @@ class IndexDocuments:
             index: its name, or that of an alias.
             fields: that make the text, in this order.
             order: of the pages, where not that of the server's version.
-            size: documents a page.
+            size: documents of the largest page.
         """
         self.cluster = cluster
         self.index = index
         self.shown = f"{clip(one_line(index), 100)} of {cluster.cluster.shown}"
         self.fields = tuple(fields)
         self.order = order
-        self.size = size
+        self.largest = size
+        self.size = min(FIRST_PAGE, size)
 
     def pin(self) -> str:
         """Return what changes with every write to the index: the digest of its shards' last numbers.
@@ -95,7 +102,9 @@ class IndexDocuments:
             order = self.order or pages.order_of(self.cluster.version)
             after: list[Any] | None = None
             while hits := self._page(point, order, after):
-                yield from (pages.row_of(hit, self.index, self.fields) for hit in hits)
+                rows = [pages.row_of(hit, self.index, self.fields) for hit in hits]
+                self._fit(sum(row.held for row in rows))
+                yield from rows
                 before, after = after, hits[-1].get("sort")
                 if not isinstance(after, list) or after == before:
                     raise RemoteFailed(f"{self.shown} does not say where the next page begins.")
@@ -111,7 +120,7 @@ class IndexDocuments:
             except ServiceUnable:
                 if self.size <= SMALLEST_PAGE:
                     raise
-                self.size = max(SMALLEST_PAGE, self.size // 4)
+                self.largest = self.size = max(SMALLEST_PAGE, self.size // 4)
                 continue
             failed = whole(table(table(reply).get("_shards")).get("failed"))
             if failed or table(reply).get("timed_out"):
@@ -120,6 +129,13 @@ class IndexDocuments:
                     hint="Look at the cluster's health and run the command again.",
                 )
             return pages.hits_of(reply)
+
+    def _fit(self, characters: int) -> None:
+        """Choose the next page's size by what the last one held."""
+        if characters > PAGE_CHARACTERS:
+            self.size = max(SMALLEST_PAGE, self.size // 2)
+        elif characters < PAGE_CHARACTERS // 4:
+            self.size = min(self.largest, self.size * 2)
 
     def _asked(self, request: Any) -> Any:
         try:

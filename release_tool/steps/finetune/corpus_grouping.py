@@ -40,10 +40,9 @@ def group_corpus(folder: Path, scratch: Path, similarity: float | None, console:
             bar.advance()
     with console.progress("Group near duplicates", files.bands, "bands") as bar:
         named = group(files, bar.advance)
-    ids = Pieces(files, "ids", "id-sizes", 1)
     for left in parts(folder, Grouped.STEM):
         left.unlink()
-    with PartWriter(folder, Grouped.STEM) as rows:
+    with Pieces(files, "ids", "id-sizes", 1) as ids, PartWriter(folder, Grouped.STEM) as rows:
         for place, owner in enumerate(named.tolist()):
             rows.add(Grouped(id=ids.of(place).decode(), group=ids.of(owner).decode()))
     groups = int(np.count_nonzero(named == np.arange(len(named))))

@@ -9,8 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 from dataclasses import asdict, dataclass
-from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from release_tool.core.escape import one_line
 from release_tool.core.finetune.document_rows import RowFault
@@ -31,6 +30,10 @@ if TYPE_CHECKING:
 READ, SETTLED = "read.json", "settled"
 DOUBLE = "has an id that a row before it has"
 SHOWN_REJECTS = 5
+HELD_CHARACTERS = 16 << 20
+"""Of rows that are in memory together: each of them may have 10 MB."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +102,7 @@ def _read(
             if len(first) < SHOWN_REJECTS:
                 first.append(one)
 
-        while batch := list(islice(rows, PART_ROWS)):
+        for batch in batched(rows, lambda row: row.held):
             total += len(batch)
             ids = [row.read.id for row in batch if isinstance(row.read, Document)]
             outside, known = (iter(found.tolist()) for found in sample.add(numbers_of(ids, key)))
@@ -119,6 +122,20 @@ def _read(
     if not kept.count:
         raise UsageError("There is no document in the corpus.", hint="Check what [corpus] of the recipe names.")
     return Counted(rows=total, rejected=unusable, limit=sample.settle())
+
+
+def batched(rows: Iterator[T], size: Callable[[T], int]) -> Iterator[list[T]]:
+    """Yield rows together: as many as a part has, fewer where they are large."""
+    batch: list[T] = []
+    held = 0
+    for row in rows:
+        batch.append(row)
+        held += size(row)
+        if len(batch) >= PART_ROWS or held >= HELD_CHARACTERS:
+            yield batch
+            batch, held = [], 0
+    if batch:
+        yield batch
 
 
 def too_many(total: int, unusable: int, first: list[Rejected]) -> UsageError:
@@ -162,7 +179,7 @@ def _choose(folder: Path, scratch: Path, seed: int, limit: int) -> None:
     for path in parts(folder, Document.STEM):  # of a run that was killed here
         path.unlink()
     with PartWriter(folder, Document.STEM) as chosen:
-        while batch := list(islice(rows, PART_ROWS)):
+        for batch in batched(rows, lambda row: len(row.text)):
             numbers = numbers_of([row.id for row in batch], key)
             for row, number in zip(batch, numbers.tolist(), strict=True):
                 if number <= limit:

@@ -124,6 +124,7 @@ def test_text_of_a_recipe_can_write_nothing_into_a_terminal_and_is_cut():
     [
         ("corpus", 'source = "s3"', "corpus.s3_path"),
         ("corpus", 'source = "opensearch"\nendpoint = "https://a"', "corpus.index"),
+        ("corpus", 'source = "opensearch"\nendpoint = "https://a"\nindex = "i"\nfields = []', "corpus.fields"),
         ("split", "dev = 0.5\ntest = 0.5", "split"),
         ("queries", 'provider = "file"', "queries.path"),
         ("queries", 'provider = "openai"', "queries.endpoint"),

@@ -16,7 +16,7 @@ from release_tool.core.finetune.shingles import MISSED, PERMUTATIONS, bands_of, 
     [
         ("The quick-brown FOX_2!", ["the", "quick", "brown", "fox", "2"]),
         ("Straße É\u0301", ["strasse", "é"]),
-        ("ﬁne Ａｂｃ １", ["fine", "abc", "1"]),
+        ("\ufb01ne \uff21\uff42\uff43 \uff11", ["fine", "abc", "1"]),
         ("日本語のtext です", ["日", "本", "語", "の", "text", "で", "す"]),
         ("ภาษา", ["ภ", "า", "ษ", "า"]),
         ("한국어 문장", ["한국어", "문장"]),

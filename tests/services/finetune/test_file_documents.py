@@ -107,3 +107,9 @@ def test_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "a.jsonl")
     with pytest.raises(UsageError, match="it is a pipe"):
         ids(FileDocuments(tmp_path))
+
+
+def test_a_name_that_no_reject_could_tell_is_refused(tmp_path):
+    os.close(os.open(os.fsencode(tmp_path) + b"/a\xff.jsonl", os.O_CREAT))
+    with pytest.raises(UsageError, match="has a name that is not UTF-8"):
+        jsonl_files(tmp_path)

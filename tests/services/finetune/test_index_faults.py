@@ -33,6 +33,7 @@ class Index(Double):
     def __init__(self):
         super().__init__(Handler)
         self.got, self.version, self.largest, self.odd = [], "3.6.0", 10_000, {}
+        self.count, self.text = COUNT, "text"
 
     def reply(self, method, path, body):
         for (word, part), reply in self.odd.items():
@@ -55,8 +56,8 @@ class Index(Double):
             return 429, {"error": {"type": "circuit_breaking_exception", "reason": "[parent] Data too large"}}
         start = body.get("search_after", [0])[0]
         hits = [
-            {"_id": str(number), "_source": {"content": f"text {number}"}, "sort": [number + 1, "x"]}
-            for number in range(start, min(start + body["size"], COUNT))
+            {"_id": str(number), "_source": {"content": f"{self.text} {number}"}, "sort": [number + 1, "x"]}
+            for number in range(start, min(start + body["size"], self.count))
         ]
         return 200, {"_shards": {"total": 1, "failed": 0}, "timed_out": False, "hits": {"hits": hits}}
 
@@ -100,6 +101,17 @@ def test_a_server_without_memory_is_asked_for_smaller_pages(server, source):
     server.largest = 12
     assert ids(source) == ALL
     assert [page["size"] for page in server.pages()][:2] == [20, SMALLEST_PAGE]
+
+
+@pytest.mark.parametrize(("letters", "sizes"), [(10, [100, 200, 400, 800, 1000]), (100_000, [100, 50, 50, 50, 50])])
+def test_pages_grow_with_small_documents_and_shrink_with_large_ones(server, letters, sizes):
+    server.count, server.text = 2000, "x" * letters
+    with Cluster(of_url(server.address, has_user=False), {}, pauses=()) as cluster:
+        rows = IndexDocuments(cluster, "docs", ("content",)).rows()
+        for _ in range(len(sizes) * 60 if letters > 10 else 2000):
+            next(rows)
+        rows.close()
+    assert [page["size"] for page in server.pages()][: len(sizes)] == sizes
 
 
 def test_a_server_that_has_no_memory_at_all_ends_it_and_the_point_in_time(server, source):
