@@ -141,6 +141,7 @@ def _cluster(context: Context, recipe: Recipe, account: str, *, on_aws: bool) ->
 
 def _index(documents: IndexDocuments, arn: str) -> Finding:
     from release_tool.core.finetune.doctor import MISSING, OK, Finding
+    from release_tool.core.quantity import plural
     from release_tool.errors import ReleaseError
 
     try:
@@ -150,7 +151,7 @@ def _index(documents: IndexDocuments, arn: str) -> Finding:
         return Finding(what="index", state=MISSING, why=str(error), fix=fix)
     if not total:
         return Finding(what="index", state=MISSING, why="it holds no documents", fix="name another at corpus.index")
-    return Finding(what="index", state=OK, why=f"{total:,} documents can be read")
+    return Finding(what="index", state=OK, why=f"{plural(total, 'document')} can be read")
 
 
 def write_parameters(path: Path, recipe: Recipe, account: str) -> None:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import copy
-import json
 import re
 
 import pytest
-from aws.template import load
+from aws.template import workflow
 from aws.workflow import executed
 
 VALIDATED = {
@@ -76,10 +75,7 @@ CASES = {
 @pytest.fixture(scope="module")
 def definition():
     """The workflow as CloudFormation makes it of the template."""
-    properties = load("finetune/template.yml")["Resources"]["Workflow"]["Properties"]
-    values = {name: name.removesuffix("Arn") for name in properties["DefinitionSubstitutions"]}
-    text = re.sub(r"\$\{(\w+)\}", lambda found: values[found[1]], json.dumps(properties["Definition"]))
-    return json.loads(text)
+    return workflow()
 
 
 @pytest.fixture(scope="module")
