@@ -14,6 +14,8 @@ LOG_STEPS = 10
 """Steps from line to line of the log, at most."""
 CPU_BATCH_TOKENS = 6000
 """Tokens of a batch on a CPU: a MiniLM takes 1 to 2 GB for them, and more of them at once are no faster."""
+UNIT_WEIGHTS = 10.7e6
+"""Weights that read a token in MiniLM-L6: what ``train.cpu_tokens`` is counted for; a larger model gets fewer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +40,15 @@ class Schedule:
 
 
 def schedule(
-    train: TrainSection, rows: int, *, processes: int, row_tokens: float, on_cpu: bool, alone: bool
+    train: TrainSection,
+    rows: int,
+    *,
+    processes: int,
+    row_tokens: float,
+    on_cpu: bool,
+    alone: bool,
+    weights: float = UNIT_WEIGHTS,
+    batch_tokens: int = CPU_BATCH_TOKENS,
 ) -> Schedule:
     """Return the steps of a training.
 
@@ -49,6 +59,8 @@ def schedule(
         row_tokens: tokens a row, query and documents, in the mean.
         on_cpu: ``train.cpu_tokens`` bounds the steps, and memory the batch.
         alone: the rows of a batch are each other's negatives, so that a smaller batch would be another loss.
+        weights: of the model that every token is multiplied with; embeddings are looked up.
+        batch_tokens: tokens that a batch on a CPU may have.
 
     Raises:
         RequestError: the rows don't fill a single batch.
@@ -62,14 +74,15 @@ def schedule(
         )
     own = train.batch_size
     if on_cpu and not alone:
-        own = max(1, min(own, int(CPU_BATCH_TOKENS / max(1.0, row_tokens))))
+        own = max(1, min(own, int(batch_tokens / max(1.0, row_tokens))))
     # Never more than the rows there are: a step would hold rows of two readings.
     accumulation = max(1, min(train.total_batch_size, rows) // (own * processes))
     step_rows = accumulation * own * processes
     wanted = train.steps if train.steps > 0 else max(1, round(train.epochs * (rows // step_rows)))
     steps = wanted
     if on_cpu and train.cpu_tokens:
-        steps = max(1, min(wanted, int(train.cpu_tokens / max(1.0, row_tokens * step_rows))))
+        cost = row_tokens * step_rows * max(weights, 1.0) / UNIT_WEIGHTS
+        steps = max(1, min(wanted, int(train.cpu_tokens / max(cost, 1e-9))))
     save_steps = min(train.save_steps, steps)
     return Schedule(
         steps=steps,

@@ -51,7 +51,10 @@ class TrainSection:
     temperature: float = key(0.0, "of the teacher's scores; 0: from their spread", low=0, high=1000)
     precision: str = key("auto", "auto: bf16 where the device has it, else fp32", choices=("auto", "fp32", "bf16"))
     cpu_tokens: int = key(
-        4_000_000, "tokens that are trained on at most where there is no GPU; 0: no bound", low=0, high=10**12
+        4_000_000,
+        "tokens that are trained on at most without a GPU, for a MiniLM; larger: fewer; 0: no bound",
+        low=0,
+        high=10**12,
     )
     save_steps: int = key(100, "steps from checkpoint to checkpoint", low=1, high=1_000_000)
     processes: int = key(1, "processes of torchrun, one a GPU", low=1, high=64)

@@ -51,6 +51,9 @@ class Start:
     """The same of the model's own scores."""
     measures: dict[str, float] = field(default_factory=dict)
     """On dev, of the model as it starts."""
-    warnings: tuple[str, ...] = ()
+    flops: float = 0.0
+    """Of a sparse model, on rows of dev, or of train where there are none of dev."""
+    weights: float = 0.0
+    """Of the model that every token is multiplied with."""
     made_head: bool = False
     """The base had no head of a masked language model: one was made."""

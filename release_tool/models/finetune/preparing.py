@@ -90,15 +90,26 @@ def _prepare(job: TrainJob, texts: Texts, device: str) -> Start:
     if job.kind is ModelKind.SPARSE:
         start = _sparse_start(job, texts, rows, sample)
     model = student(job, device)
-    measures = measure(model, sample) if sample else {}
+    measures = measure(model, sample or sample_of(first_rows(rows, texts, MEASURED_ROWS)))
     label_spread, score_spread = _spreads(model, rows, texts)
     return replace(
         start,
         row_tokens=_row_tokens(model, rows, texts),
         label_spread=label_spread,
         score_spread=score_spread,
-        measures=measures,
+        measures=measures if sample else {},
+        flops=measures.get(FLOPS, 0.0),
+        weights=_weights_a_token(model, job),
     )
+
+
+def _weights_a_token(model: Any, job: TrainJob) -> float:
+    """Return the weights that multiply a token: those of the layers, and a sparse model's decoder."""
+    sparse = job.kind is ModelKind.SPARSE
+    encoder = model[0].sub_modules["document"][0] if sparse else model[0]
+    embeddings = encoder.auto_model.get_input_embeddings().weight.numel()
+    whole = sum(weight.numel() for weight in encoder.parameters() if weight.requires_grad)
+    return float(whole - embeddings + (embeddings if sparse else 0))
 
 
 def _sparse_start(job: TrainJob, texts: Texts, rows: Dataset, sample: Sample | None) -> Start:
@@ -127,8 +138,8 @@ def _sparse_start(job: TrainJob, texts: Texts, rows: Dataset, sample: Sample | N
             aim(job.train.target_flops, 0.0),
         )
     if made_head or not is_sparse_base(base):
-        save_model_folder(model, Path(job.out) / FOLDER, base, weights)
-    save_model_folder(model, Path(job.scratch) / FOLDER, base, weights)
+        save_model_folder(model, Path(job.out) / FOLDER, base=base, scratch=Path(job.scratch), weights=weights)
+    save_model_folder(model, Path(job.scratch) / FOLDER, base=base, scratch=Path(job.scratch), weights=weights)
     return Start(row_tokens=0, label_spread=0, score_spread=0, made_head=made_head)
 
 
@@ -174,7 +185,7 @@ def _row_tokens(model: Any, rows: Dataset, texts: Texts) -> float:
 
 def flops_target(job: TrainJob, start: Start) -> float:
     """Return the FLOPS that a sparse model is steered to."""
-    return aim(job.train.target_flops, start.measures.get(FLOPS, 0.0))
+    return aim(job.train.target_flops, start.flops)
 
 
 def threads(processes: int) -> int:

@@ -17,16 +17,19 @@ PLACES = frozenset({"_name_or_path", "name_or_path", "tokenizer_name_or_path", "
 TOKENIZER = "tokenizer.json"
 
 
-def save_model_folder(model: Any, folder: Path, base: Path, weights: list[float] | None = None) -> None:
+def save_model_folder(
+    model: Any, folder: Path, *, base: Path, scratch: Path, weights: list[float] | None = None
+) -> None:
     """Write a model's folder whole or not at all.
 
     Args:
         model: of sentence-transformers.
         folder: where it goes; what is there is replaced.
         base: the model that it started from.
+        scratch: where it is written first.
         weights: of query tokens, for ``idf.json``; null for a dense model.
     """
-    aside = folder.with_name(f".{folder.name}.part")
+    aside = scratch / f"{folder.name}.part"
     shutil.rmtree(aside, ignore_errors=True)
     model.save_pretrained(str(aside), create_model_card=False)
     if weights is not None:

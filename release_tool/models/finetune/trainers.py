@@ -12,7 +12,8 @@ from safetensors.torch import load_model, save_model
 from sentence_transformers import SentenceTransformerTrainer, SparseEncoderTrainer
 from sentence_transformers.base.sampler import DefaultBatchSampler, NoDuplicatesBatchSampler
 from sentence_transformers.base.trainer import BaseTrainer
-from transformers import TrainerCallback
+from transformers import TrainerCallback, TrainerState
+from transformers.trainer import TRAINER_STATE_NAME
 
 from release_tool.errors import UsageError
 from release_tool.models.finetune import checkpoints
@@ -66,6 +67,18 @@ class KeptCheckpoints(BaseTrainer):
         """Have the weight of the FLOPS in the log beside the loss."""
         weight = {"document_weight": self.controller.weight} if self.controller and LOSS in logs else {}
         super().log({**logs, **weight}, start_time)
+
+    def take_finished(self, path: Path, steps: int) -> bool:
+        """Take the checkpoint of the last step; false where it is of another one.
+
+        The library's loop would make one step more from there.
+        """
+        state = TrainerState.load_from_json(str(path / TRAINER_STATE_NAME))
+        if state.global_step < steps:
+            return False
+        self._load_from_checkpoint(str(path))
+        self.state = state
+        return True
 
     def load_best(self) -> int:
         """Go back to the best checkpoint by dev, if there is a measure; return its step."""
