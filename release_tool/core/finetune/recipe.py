@@ -106,10 +106,7 @@ def together(recipe: Recipe) -> list[Fault]:
     ]
     if recipe.split.dev + recipe.split.test >= 1:
         faults.append(Fault("split", "leaves nothing to train on", "dev and test together must be below 1"))
-    if queries.provider == "file" and not queries.path:
-        faults.append(Fault("queries.path", "is missing: provider is 'file'"))
-    if queries.provider == "openai" and not queries.endpoint:
-        faults.append(Fault("queries.endpoint", "is missing: provider is 'openai'"))
+    faults += _writer_faults(queries)
     faults += _bedrock_faults(queries)
     if recipe.aws.register and not recipe.aws.deploy:
         faults.append(Fault("aws.register", "needs an endpoint", "set aws.deploy = true, or aws.register = false"))
@@ -130,6 +127,18 @@ def together(recipe: Recipe) -> list[Fault]:
         )
     if len(recipe.teach.revisions) > len(recipe.teach.models):
         faults.append(Fault("teach.revisions", "names more revisions than there are models"))
+    return faults
+
+
+def _writer_faults(queries: QueriesSection) -> list[Fault]:
+    """Return what a provider lacks that is not Bedrock's."""
+    faults = []
+    if queries.provider == "file" and not queries.path:
+        faults.append(Fault("queries.path", "is missing: provider is 'file'"))
+    if queries.provider == "openai" and not queries.endpoint:
+        faults.append(Fault("queries.endpoint", "is missing: provider is 'openai'"))
+    if queries.provider in ("openai", "local") and queries.model == QueriesSection().model:
+        faults.append(Fault("queries.model", f"is Bedrock's default: provider is {queries.provider!r}"))
     return faults
 
 

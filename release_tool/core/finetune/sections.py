@@ -79,8 +79,8 @@ class QueriesSection:
         parameter="MaxQueryDocuments",
     )
     per_document: int = key(5, "queries a document", low=1, high=10, parameter="QueriesPerDocument")
-    path: str = key("", "JSONL of own queries: text (or query, anchor), optional id; with qrels beside")
-    qrels: str = key("", "TSV of query, document, grade for own queries")
+    path: str = key("", "JSONL of own queries: text (or query, anchor), optional id and document that answers it")
+    qrels: str = key("", "TSV of query, document, grade for own queries; without, each names its document")
     examples: str = key("", "JSONL of example queries for the prompt", parameter="SampleQueryUri")
     prompt: str = key("", "file of an own prompt; must hold {document} and {n}, may hold {examples}")
     model: str = key("us.anthropic.claude-haiku-4-5-20251001-v1:0", "model that writes", parameter="BedrockModelId")

@@ -128,6 +128,7 @@ def test_text_of_a_recipe_can_write_nothing_into_a_terminal_and_is_cut():
         ("split", "dev = 0.5\ntest = 0.5", "split"),
         ("queries", 'provider = "file"', "queries.path"),
         ("queries", 'provider = "openai"', "queries.endpoint"),
+        ("queries", 'provider = "local"', "queries.model"),
         ("queries", 'provider = "bedrock"\nbatch_s3 = "s3://bucket/a"', "queries.batch_role"),
         ("filter", "min_words = 9\nmax_words = 8", "filter.min_words"),
         ("train", 'loss = "kl"\n[teach]\nmodels = []', "train.loss"),
