@@ -65,6 +65,7 @@ class Teacher:
         if job.precision == "fp16" and device == "cpu":
             raise UsageError("fp16 is for GPUs, and this machine shows none.", hint="Set teach.precision to fp32.")
         self._model = _load(named, TYPES[job.precision], device)
+        self._manner: dict[str, Any] = {}
         self._model.max_seq_length = min(job.max_length, own_limit(self._model))
 
     @property
@@ -84,6 +85,8 @@ class Teacher:
                 f"The teacher {self.name} takes inputs that are no text: {', '.join(sorted(names))}.",
                 hint="Name a cross-encoder for texts at teach.models.",
             )
+        # What is no tensor says how the library's modules are to be called, the same for every pair.
+        self._manner = {one: value for one, value in features.items() if one not in names}
         kept = features["attention_mask"].bool()
         return [
             {name: features[name][number][mask].to(torch.int32) for name in names} for number, mask in enumerate(kept)
@@ -143,7 +146,7 @@ class Teacher:
             ).to(device=self.device, dtype=torch.int64)
             for name in rows[0]
         }
-        return {**features, "modality": "text"}
+        return {**self._manner, **features}
 
 
 def _load(named: Named, dtype: torch.dtype, device: str) -> Any:
