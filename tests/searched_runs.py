@@ -33,6 +33,7 @@ class World:
     keys: str = ""
     """More of the recipe."""
     provider: str = "sentences"
+    kind: str = "dense"
     queries_a_part: int = 5
     sources: str = 'path = "documents.jsonl"\n'
 
@@ -45,8 +46,8 @@ class World:
             Files(dense()).write(folder / "base")
         (folder / "documents.jsonl").write_text('{"text": "not read"}\n')
         (folder / "recipe.toml").write_text(
-            f'[model]\nname = "acme"\nbase = "base"\n[corpus]\n{self.sources}[teach]\nmodels = []\n'
-            "[select]\nnegatives = 1\n[queries]\n"
+            f'[model]\nname = "acme"\nbase = "base"\nkind = "{self.kind}"\n[corpus]\n{self.sources}'
+            "[teach]\nmodels = []\n[select]\nnegatives = 1\n[queries]\n"
             f'provider = "{self.provider}"\npath = "documents.jsonl"\nendpoint = "http://127.0.0.1:9/v1"\n{self.keys}',
             encoding="utf-8",
         )

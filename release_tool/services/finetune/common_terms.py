@@ -20,12 +20,12 @@ COMMON_SHARE = 0.4
 """Share of the documents from which on a term is common."""
 MOST_GIVEN = 1.0
 """What the common terms of a query may give at most, of scores that reach from five to thirty."""
-TIMES = 2
+TIMES = 3
 """Hits that are scored again, for one that is asked for."""
 MOST_AGAIN = 800
 """A longer list takes more time than the common terms do."""
-FEWEST_DOCUMENTS = 20_000
-"""In a smaller corpus nothing takes time."""
+FEWEST_DOCUMENTS = 300_000
+"""In a smaller corpus, scoring twice takes as long as it saves."""
 
 
 @dataclass(frozen=True, slots=True)
