@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +46,8 @@ def client(service: str, region: str = "", *, read_seconds: int = READ_SECONDS) 
         connect_timeout=CONNECT_SECONDS,
         read_timeout=read_seconds,
     )
+    # boto3 itself reads AWS_DEFAULT_REGION only.
+    region = region or os.environ.get("AWS_REGION", "")
     try:
         return boto3.session.Session().client(service, region_name=region or None, config=limits)
     except (BotoCoreError, ValueError) as error:

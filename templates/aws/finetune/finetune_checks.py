@@ -75,6 +75,7 @@ def validate(event: dict[str, Any], _context: object) -> dict[str, Any]:
             "count": recipe.aws.inference_count,
             "volume": recipe.aws.volume_gb,
             "environment": {
+                "AWS_DEFAULT_REGION": os.environ["AWS_REGION"],
                 "CODE_SHA256": digest,
                 "RUN": f"s3://{bucket}/{prefix}",
                 "RELEASE_TOOL_FINETUNE_STATE": f"s3://{bucket}/state/{recipe.model.name}",

@@ -72,6 +72,7 @@ def test_a_good_input_becomes_a_recipe_and_what_the_states_need(checks, stack, s
     assert recipe.train.learning_rate == 5e-6
     assert (found["deploy"], found["register"], found["model"]) == (True, True, "Acme-Search")
     assert found["job"]["environment"]["CODE_SHA256"] == "ab" * 32
+    assert found["job"]["environment"]["AWS_DEFAULT_REGION"] == "us-east-1"
     assert len(found["job"]["script"]) <= 256
     assert found["name"] == checks.validate({"input": {}, "execution": EXECUTION}, None)["name"]
     assert found["name"] != checks.validate({"input": {}, "execution": EXECUTION + "2"}, None)["name"]

@@ -115,6 +115,16 @@ def test_what_may_not_be_looked_at_is_not_called_missing(look, account, bucket):
     assert found["batch size"]["state"] == OK
 
 
+def test_the_region_of_either_variable_holds_and_none_is_told(look, account, bucket, monkeypatch):
+    monkeypatch.delenv("AWS_DEFAULT_REGION")
+    _, found, _ = look(BATCH.format(bucket=bucket))
+    assert found["identity"]["why"].endswith("in us-east-1")
+    monkeypatch.delenv("AWS_REGION")
+    code, found, _ = look(BATCH.format(bucket=bucket))
+    assert code == 12
+    assert "AWS_REGION" in found["identity"]["fix"]
+
+
 def test_without_credentials_nothing_else_is_asked(look, account, bucket, monkeypatch):
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
