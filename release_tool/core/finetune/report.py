@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 MAX_QUERY = 200
 CURVES = {
     "loss": "Loss",
-    "dev": "nDCG@10 on the development queries",
-    "flops": "FLOPS",
-    "weight": "Weight of FLOPS in the loss",
+    "eval_ndcg_at_10": "nDCG@10 on the queries of dev",
+    "eval_flops": "FLOPS on dev",
+    "document_weight": "Weight of FLOPS in the loss",
     "learning_rate": "Learning rate",
 }
 """Key of the training's log → heading of its picture, in order."""

@@ -87,6 +87,8 @@ def test_the_report_escapes_a_hostile_query_and_runs_no_script(evaluated):
     assert "<script" not in page
     assert "default-src 'none'" in page
     assert "<svg" in page
+    assert "nDCG@10 on the queries of dev" in page, "the curves are drawn of what train logs"
+    assert "Scores of teacher-0" in page
     assert "http" not in page.replace("http-equiv", "").replace("http://www.w3.org/2000/svg", "")
     worst = [lost.query for lost in document(evaluated.work).sets[0].losers]
     assert ("&lt;script&gt;" in page) == ("q0" in worst)
