@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 
 import pytest
@@ -17,10 +18,10 @@ def project(tmp_path):
     return tmp_path / "project"
 
 
-def assert_same(said):
+def assert_same(said, stages=10):
     whole = said[-1]
     assert whole["codes"] == [0]
-    assert len(whole["digests"]) == 10
+    assert len(whole["digests"]) == stages
     for one in said[:-1]:
         assert one["codes"] == [-signal.SIGKILL, 0], one
         assert one["digests"] == whole["digests"], one
@@ -47,3 +48,36 @@ def test_killed_at_moments_of_a_run_that_goes_on_elsewhere(project, tmp_path):
     )
     assert len(said) > 12
     assert_same(said)
+
+
+REAL = """[model]
+name = "acme"
+base = "base"
+
+[corpus]
+path = "articles.jsonl"
+
+[queries]
+per_document = 2
+
+[teach]
+models = []
+
+[select]
+negatives = 2
+"""
+
+
+def test_the_real_stages_up_to_training_killed_in_their_midst(project, tmp_path):
+    (project / "recipe.toml").write_text(REAL)
+    words = ["wing", "flow", "shock", "plate", "heat", "jet", "wave", "layer", "drag", "lift", "mach", "nozzle"]
+    lines = []
+    for number in range(60):
+        first, second, third = (words[number * step % len(words)] for step in (1, 5, 7))
+        text = f"The {first} of the {second} {number} was measured. It showed that {third} and {first} move together."
+        lines.append(json.dumps({"title": f"{first} {second}", "text": text}))
+    (project / "articles.jsonl").write_text("\n".join(lines) + "\n")
+    to_select = [*RUN, "--to", "select"]
+    said = killed_at(to_select, to_select, tmp_path / "runs", points=[5, 13, 22, 31, 40, 48, 999], start=project)
+    assert len(said) == 7
+    assert_same(said, stages=7)
