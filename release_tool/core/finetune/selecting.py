@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
     from release_tool.core.finetune.records import Mined
 
-PERCENTILE = "positive among the worst of all queries"
-ALIKE = "teachers tell nothing apart"
-RANK = "positive too far down"
-FEW = "too few negatives"
+PERCENTILE = "positive_among_the_worst"
+ALIKE = "all_alike_to_the_teachers"
+RANK = "positive_too_far_down"
+FEW = "too_few_negatives"
 REASONS = (PERCENTILE, FEW, ALIKE, RANK)
 """Why a query is dropped; the first one that is found counts."""
 

@@ -58,7 +58,7 @@ def make(work: Work) -> Made:
                 found[reason] += 1
             answers += 0 if chosen is None else chosen.answers
     _look(found, rules)
-    return Made(counts={**found, "candidates that answer": answers})
+    return Made(counts={**found, "candidates_that_answer": answers})
 
 
 def _rules(work: Work) -> Selection:
@@ -132,7 +132,8 @@ def _look(found: dict[str, int], rules: Selection) -> None:
     from release_tool.errors import UsageError
 
     if not found["train"]:
-        why = ", ".join(f"{reason}: {found[reason]:,}" for reason in REASONS if found[reason]) or "none was mined"
+        reasons = [f"{reason.replace('_', ' ')}: {found[reason]:,}" for reason in REASONS if found[reason]]
+        why = ", ".join(reasons) or "none was mined"
         raise UsageError(
             f"No query of train is left with {rules.negatives} negatives ({why}).",
             hint="Lower select.negatives, raise mine.depth or teach.negatives, or give more documents and queries.",

@@ -94,7 +94,7 @@ def test_every_query_is_a_row_or_has_a_reason_and_all_of_them_are_counted(make):
         sum(row.split == split for row in rows) for split in ("train", "dev")
     )
     assert counts["dev"] > 0
-    assert counts["candidates that answer"] > 0
+    assert counts["candidates_that_answer"] > 0
 
 
 def test_the_percentile_takes_the_queries_whose_positive_the_teachers_like_least(make):
@@ -128,7 +128,7 @@ def test_a_selection_without_rows_is_refused_with_its_reasons(make, capfd):
     made = make(1, rule=lambda *_: (1.0, 9.0, 8.0, 7.0, 6.0, 0.0))
     assert made.go("select") == 2
     said = capfd.readouterr().err
-    assert f"{FEW}: 12" in said
+    assert "too few negatives: 12" in said
     assert "select.negatives" in said
     assert made.folder.finished(Stage.SELECT) is None
 
