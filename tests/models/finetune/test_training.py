@@ -225,3 +225,9 @@ def test_a_loss_that_is_no_number_ends_the_training(loss):
     with pytest.raises(UsageError, match="The loss is no number at step 7") as caught:
         Told().on_log(None, TrainerState(global_step=7), None, logs={"loss": loss})
     assert "train.learning_rate" in str(caught.value.hint)
+
+
+def test_only_a_child_that_asks_for_it_sees_the_gpus():
+    assert clean_environment({"CUDA_VISIBLE_DEVICES": "0,1"})["CUDA_VISIBLE_DEVICES"] == ""
+    assert clean_environment({"CUDA_VISIBLE_DEVICES": "0,1"}, gpu=True)["CUDA_VISIBLE_DEVICES"] == "0,1"
+    assert "CUDA_VISIBLE_DEVICES" not in clean_environment({}, gpu=True)
