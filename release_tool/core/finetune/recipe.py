@@ -39,6 +39,7 @@ from release_tool.core.finetune.sections_training import (
 )
 from release_tool.core.quantity import clip
 from release_tool.core.request import closest
+from release_tool.core.server_address import address_problem
 from release_tool.errors import Fault, RequestError
 
 
@@ -106,6 +107,7 @@ def together(recipe: Recipe) -> list[Fault]:
     ]
     if recipe.split.dev + recipe.split.test >= 1:
         faults.append(Fault("split", "leaves nothing to train on", "dev and test together must be below 1"))
+    faults += _address_faults(recipe)
     faults += _writer_faults(queries)
     faults += _bedrock_faults(queries)
     if recipe.aws.register and not recipe.aws.deploy:
@@ -128,6 +130,17 @@ def together(recipe: Recipe) -> list[Fault]:
     if len(recipe.teach.revisions) > len(recipe.teach.models):
         faults.append(Fault("teach.revisions", "names more revisions than there are models"))
     return faults
+
+
+def _address_faults(recipe: Recipe) -> list[Fault]:
+    """Return addresses that hold more than a place: plan and lineage repeat the recipe, and both are read by others."""
+    named = (("corpus.endpoint", recipe.corpus.endpoint), ("queries.endpoint", recipe.queries.endpoint))
+    return [
+        Fault(name, problem, "such as https://host:9200")
+        for name, address in named
+        # A cluster may be named as release-tool.toml does.
+        if ("://" in address or "@" in address) and (problem := address_problem(address))
+    ]
 
 
 def _writer_faults(queries: QueriesSection) -> list[Fault]:

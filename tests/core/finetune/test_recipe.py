@@ -197,3 +197,25 @@ def test_any_bytes_are_a_recipe_or_a_list_of_faults(data):
     except RequestError:
         return
     assert recipe.model.name
+
+
+@pytest.mark.parametrize("section", ["queries", "corpus"])
+@pytest.mark.parametrize(
+    ("address", "is_fault"),
+    [
+        ("https://host:9200/v1", False),
+        ("staging", False),
+        ("https://user:geheim@host", True),
+        ("https://host/v1?key=geheim", True),
+        ("user:geheim@host", True),
+        ("ftp://host", True),
+    ],
+)
+def test_an_address_that_holds_a_credential_is_refused_and_not_repeated(section, address, is_fault):
+    line = with_key(section, f'endpoint = "{address}"')
+    if not is_fault:
+        assert parse_recipe(line.encode())
+        return
+    found = faults(line)
+    assert list(found) == [f"{section}.endpoint"]
+    assert "geheim" not in str(found)
