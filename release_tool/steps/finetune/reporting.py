@@ -40,7 +40,7 @@ def write_report(run: RunFolder, plan: FinetunePlan, evaluation: Evaluation) -> 
         states,
         evaluation,
         curves=_curves(run.folder(Stage.TRAIN) / LOG, tuple(CURVES)),
-        scores=_scores(run.folder(Stage.TEACH)),
+        scores=_scores(run.folder(Stage.TEACH), plan),
         texts=_texts(run, plan, evaluation),
     )
     path = run.path / REPORT
@@ -62,9 +62,13 @@ def _curves(path: Path, keys: tuple[str, ...]) -> dict[str, Curve]:
     return {key: Curve(label=key.replace("_", " "), points=tuple(points)) for key, points in found.items()}
 
 
-def _scores(folder: Path) -> dict[str, list[Histogram]]:
+def _scores(folder: Path, plan: FinetunePlan) -> dict[str, list[Histogram]]:
     """Return teacher → distributions of the positives' and the candidates' scores."""
-    return {path.name: found for path in sorted(folder.glob("*/")) if (found := _histograms(path))}
+    return {
+        f"{path.name}, {plan.pins.get(path.name.replace('-', ':'), '')}".rstrip(", "): found
+        for path in sorted(folder.glob("*/"))
+        if (found := _histograms(path))
+    }
 
 
 def _histograms(folder: Path) -> list[Histogram]:
