@@ -54,7 +54,7 @@ def curve_plot(name: str, heading: str, curves: Sequence[Curve]) -> svg.Svg | No
     x_of, y_of = _Axis(min(xs), max(xs), LEFT, WIDTH - RIGHT), _Axis(*_room(ys), HEIGHT + TOP, TOP)
     parts = [*_grid(ys, y_of)]
     marked = sorted({min(xs), (min(xs) + max(xs)) / 2, max(xs)})
-    parts += [svg.text(x_of(value), HEIGHT + TOP + 18, f"{value:,.0f}", "tick", "middle") for value in marked]
+    parts += [svg.text(x_of(value), HEIGHT + TOP + 18, f"{value:,.6g}", "tick", "middle") for value in marked]
     parts.append(svg.text((LEFT + WIDTH - RIGHT) / 2, HEIGHT + TOP + 34, "steps", "axis", "middle"))
     parts += _legend([curve.label for curve in shown], LEFT)
     for curve, shape in zip(shown, cycle(MARKS), strict=False):
