@@ -21,6 +21,7 @@ from typing import Any
 
 import finetune_report
 import machine
+import variants_report
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "RESULTS.md"
@@ -142,7 +143,7 @@ def main() -> int:
             path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
             print(finetune_report.line_of(found), flush=True)
     text = options.results.read_text(encoding="utf-8") if options.results.is_file() else ""
-    options.results.write_text(finetune_report.insert(text, finetune_report.render(options.out)), encoding="utf-8")
+    options.results.write_text(variants_report.insert(text, finetune_report.render(options.out)), encoding="utf-8")
     return 0
 
 

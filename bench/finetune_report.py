@@ -46,16 +46,6 @@ def render(out: Path) -> str:
     return "\n".join(parts)
 
 
-def insert(text: str, section: str) -> str:
-    """Return a report with its section of fine-tuning replaced, or put at its end."""
-    if not section:
-        return text
-    pattern = re.compile(rf"^{re.escape(HEADING)}$.*?(?=^## |\Z)", re.DOTALL | re.MULTILINE)
-    if pattern.search(text):
-        return pattern.sub(lambda _: section.rstrip("\n") + "\n\n", text, count=1).rstrip("\n") + "\n"
-    return (text.rstrip("\n") + "\n\n" + section).lstrip("\n").rstrip("\n") + "\n"
-
-
 def line_of(found: dict[str, Any]) -> str:
     """Return one case on a line."""
     words = [
