@@ -113,6 +113,8 @@ class Live:
             Unreachable: it answers nobody.
         """
         section = self.service.section
+        for question in questions:
+            self._count_stored(question)
         waiting: deque[Future[Answer]] = deque()
         pool = ThreadPoolExecutor(section.parallel, thread_name_prefix="ask")
         try:
@@ -125,6 +127,15 @@ class Live:
         finally:
             self._stop.set()
             pool.shutdown(wait=True, cancel_futures=True)
+
+    def _count_stored(self, question: Question) -> None:
+        """Count what was paid for a question before: the budget is that of the stage and not of this run of it."""
+        for attempt in range(self.service.section.retries + 1):
+            key = answer_key(self.service.section.model, question, self.service.parameters(), attempt)
+            found = self.paid.get(key)
+            if found is None:
+                return
+            self.spending.add(found.tokens_in, found.tokens_out)
 
     def _answer(self, question: Question) -> Answer:
         """Return the first readable answer to a question, or the last unreadable one, or why there is none."""
@@ -144,8 +155,6 @@ class Live:
                 except (Passing, Declined) as error:
                     return Answer(id=question.id, raw=raw, error=error.reason, tokens_in=sent, tokens_out=answered,
                                   attempts=attempt)  # fmt: skip
-            else:
-                self.spending.add(found.tokens_in, found.tokens_out)
             sent, answered, raw = sent + found.tokens_in, answered + found.tokens_out, found.raw
             attempt += 1
             if parse_answer(raw, question.n).queries or attempt > self.service.section.retries:

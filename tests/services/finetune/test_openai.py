@@ -238,6 +238,15 @@ def test_the_budget_ends_the_stage_and_what_was_answered_is_kept(asker):
     assert len(asker.service.asked) == 50
 
 
+def test_what_was_paid_for_late_questions_counts_before_the_first_one_is_asked(asker):
+    asker.service.usage = {"prompt_tokens": 100_000, "completion_tokens": 0}
+    provider = asker.provider()
+    list(provider.answers(questions(9)[6:]))
+    with pytest.raises(BudgetReached, match="300,000 of 300,050"):
+        asker.ask(9, max_total_tokens=300_050)
+    assert len(asker.service.asked) == 3
+
+
 def test_many_at_once_do_not_go_over_the_budget_by_more_than_themselves(asker):
     asker.service.usage = {"prompt_tokens": 100_000, "completion_tokens": 0}
     asker.service.slow = 0.02

@@ -275,6 +275,20 @@ def test_an_own_prompt_is_used_and_examples_stand_in_it(project, service):
     assert all("- how hot is it\n- why so hot" in prompt and prompt.endswith("as {}") for prompt in service.prompts())
 
 
+def test_a_prompt_and_examples_may_lie_in_s3_and_are_pinned_there(project, service, s3, capsys):
+    bucket = s3.make_bucket()
+    s3.client().put_object(Bucket=bucket, Key="in/p.txt", Body=b"Write {n} like {examples} of {document}")
+    s3.client().put_object(Bucket=bucket, Key="in/e.jsonl", Body=b'{"text": "how hot is it"}\n')
+    recipe = openai(service, prompt=f"s3://{bucket}/in/p.txt", examples=f"s3://{bucket}/in/e.jsonl")
+    assert project.run(recipe) == 0
+    assert all("- how hot is it" in prompt for prompt in service.prompts())
+    s3.client().put_object(Bucket=bucket, Key="in/e.jsonl", Body=b'{"text": "how cold is it"}\n')
+    assert project.finetune("queries", "--again") == 7
+    assert "is not what it was when the run was planned" in capsys.readouterr().err
+    assert project.run(openai(service, prompt=f"s3://{bucket}/in/none.txt")) == 10
+    assert project.run(openai(service, prompt=f"s3://{bucket}/")) == 2
+
+
 @pytest.mark.parametrize(
     ("prompt", "examples", "said"),
     [
