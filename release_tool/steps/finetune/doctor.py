@@ -30,7 +30,7 @@ Examples:
 
 @click.command(help=HELP, short_help="Say what stands in the way of a run, and how it is put right.")
 @click.option("--recipe", required=True, type=click.Path(dir_okay=False, path_type=Path), help="The recipe, in TOML.")
-@click.option("--aws", "on_aws", is_flag=True, help="Look at what the AWS template needs, too.")
+@click.option("--aws", "on_aws", is_flag=True, help="Look at what the AWS template needs, too; also by engine.name.")
 @click.option(
     "--parameters",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -43,9 +43,10 @@ def command(context: Context, /, *, recipe: Path, on_aws: bool, parameters: Path
     from release_tool.errors import MachineError, UsageError
     from release_tool.steps.finetune.plan import read_recipe
 
+    read = read_recipe(recipe)
+    on_aws = on_aws or read.engine.name == "aws"
     if parameters is not None and not on_aws:
         raise UsageError("--parameters is about the AWS template.", hint="Add --aws.")
-    read = read_recipe(recipe)
     findings, account = _look(context, read, recipe.absolute().parent, on_aws=on_aws)
     emit(context, table(findings), findings)
     lacking = [one.what for one in findings if one.state == MISSING]

@@ -132,8 +132,11 @@ def read_recipe(path: Path) -> Recipe:
 
 
 def names_of(recipe: Recipe) -> dict[str, str]:
-    """Return what is named after the model."""
-    return {"model": recipe.model.name}
+    """Return what is named after the model; the names of the account are known to the doctor only."""
+    from release_tool.core.finetune.naming import stack_name
+
+    names = {"model": recipe.model.name}
+    return {**names, "stack": stack_name(recipe.model.name)} if recipe.engine.name == "aws" else names
 
 
 def write_plan(context: Context, plan: FinetunePlan) -> None:

@@ -120,6 +120,7 @@ def run_stage(
 
     run = RunFolder.below(context.work)
     plan = run.plan()
+    require_here(plan)
     if keeper is not None and not again:
         bring(run, plan, stage, keeper)
     current = run.current(stage, plan)
@@ -183,3 +184,18 @@ def counts_text(state: StageState) -> str:
     from release_tool.steps.finetune.status import made_text
 
     return made_text(state.counts)
+
+
+def require_here(plan: FinetunePlan) -> None:
+    """Refuse a stage whose recipe says that it runs in AWS.
+
+    Raises:
+        UsageError: with the way there.
+    """
+    from release_tool.errors import UsageError
+
+    if plan.recipe.engine.name == "aws":
+        raise UsageError(
+            "The recipe says engine.name = 'aws': its stages run in one's account of AWS, not on this machine.",
+            hint="finetune doctor --parameters FILE writes what the stack is made of; or set engine.name = 'local'.",
+        )

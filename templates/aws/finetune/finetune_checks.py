@@ -51,6 +51,8 @@ def validate(event: dict[str, Any], _context: object) -> dict[str, Any]:
         queries = data.setdefault("queries", {})
         queries.setdefault("provider", "bedrock")
         queries |= {"batch_s3": f"s3://{bucket}/batches", "batch_role": os.environ["BATCH_ROLE"], "wait_hours": 0}
+        # A job is a machine of its own, on which the stages run as on any other.
+        data["engine"] = {**data.get("engine", {}), "name": "local"}
         recipe = parse_recipe(tables_text(data).encode())
         _check(recipe, store)
     except RequestError as error:

@@ -50,6 +50,7 @@ def test_a_quick_start_ends_where_it_says(repository, documents, s3, monkeypatch
     written = s3.client().get_object(Bucket=documents, Key=f"{validated['prefix']}/recipe.toml")["Body"].read()
     recipe = parse_recipe(written)
     assert recipe.corpus.source == ("opensearch" if name == "opensearch" else "s3")
+    assert recipe.engine.name == "local"
     assert (recipe.train.processes, recipe.train.batch_size) == (8, 4)
     script = {
         "Validate": [{"return": validated}],

@@ -145,7 +145,8 @@ def test_the_examples_and_their_parameter_files_say_the_same(repository, name):
     given = {row["ParameterKey"]: row["ParameterValue"] for row in rows}
     assert given.pop("BucketName") == bucket_name(recipe.model.name, ACCOUNT)
     assert given == parameters_of(recipe)
-    assert parse_recipe(tables_text(recipe_data(given)).encode()) == recipe
+    back = recipe_data(given) | {"engine": {"name": "aws"}}
+    assert parse_recipe(tables_text(back).encode()) == recipe
 
 
 def test_a_stack_is_looked_at_and_its_parameters_are_written(look, account, bucket, tmp_path):
@@ -178,6 +179,21 @@ def test_a_stack_that_would_fail_writes_no_parameters(look, account, bucket, tmp
     lacking = {name for name, one in found.items() if one["state"] == MISSING}
     assert lacking == {"corpus", "ml.g5.2xlarge for training job usage", "search role", "cluster"}
     assert found["search role"]["fix"].startswith('aws.search_role = "opensearch-finetune-a-')
+
+
+def test_a_recipe_for_aws_runs_no_stage_here(tmp_path, capsys):
+    from release_tool.cli import run
+    from release_tool.core.finetune.stages import FinetunePlan
+    from release_tool.run_folder import RunFolder
+    from release_tool.steps.finetune.plan import names_of
+
+    recipe = parse_recipe(b'[model]\nname = "Acme"\n[corpus]\npath = "a"\n[engine]\nname = "aws"\n')
+    names = names_of(recipe)
+    assert names["stack"].startswith("opensearch-finetune-acme-")
+    plan = FinetunePlan(tool_version="1", recipe=recipe, folder=str(tmp_path), names=names, pins={})
+    RunFolder.below(tmp_path).write_plan(plan)
+    assert run(["--work", str(tmp_path), "finetune", "corpus"]) == 2
+    assert "not on this machine" in capsys.readouterr().err
 
 
 def test_parameters_belong_to_the_template(look):
