@@ -86,6 +86,33 @@ def teacher(folder: Path, family: str = "bert", *, scale: float = 12, **options:
     return folder
 
 
+def causal_teacher(folder: Path, template: str | None) -> Path:
+    """Write a tiny causal language model that says yes or no, and return its folder."""
+    import torch
+    import transformers
+
+    tiny_models.make(folder, "roberta", "bare")
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    tokenizer.add_tokens(["yes", "no"])
+    tokenizer.chat_template = template
+    tokenizer.save_pretrained(folder)
+    torch.manual_seed(1)
+    config = transformers.LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        max_position_embeddings=512,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    model = transformers.LlamaForCausalLM(config)
+    for weight in model.parameters():
+        weight.data *= 6 if weight.ndim == 2 else 1
+    model.save_pretrained(folder)
+    return folder
+
+
 def job(made: MinedRun, out: Path, teachers: Sequence[Path], **changes: Any) -> TeachJob:
     """Return what the processes of stage teach are told of a run."""
     given = {

@@ -68,35 +68,9 @@ def test_the_logits_are_those_of_predict_without_its_sigmoid(family, run, tmp_pa
 CHAT = "<s>{% for message in messages %}{{ message.role }}: {{ message.content }}\n{% endfor %}yes or no:"
 
 
-def causal(folder, template):
-    """Write a tiny causal language model that says yes or no, and return its folder."""
-    import transformers
-
-    tiny_models.make(folder, "roberta", "bare")
-    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
-    tokenizer.add_tokens(["yes", "no"])
-    tokenizer.chat_template = template
-    tokenizer.save_pretrained(folder)
-    torch.manual_seed(1)
-    config = transformers.LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        max_position_embeddings=512,
-        pad_token_id=tokenizer.pad_token_id,
-    )
-    model = transformers.LlamaForCausalLM(config)
-    for weight in model.parameters():
-        weight.data *= 6 if weight.ndim == 2 else 1
-    model.save_pretrained(folder)
-    return folder
-
-
 @pytest.mark.parametrize("template", [None, CHAT])
 def test_a_causal_model_scores_by_yes_and_no_as_the_library_asks_it(template, run, tmp_path):
-    teacher = causal(tmp_path / "causal", template)
+    teacher = mined_runs.causal_teacher(tmp_path / "causal", template)
     (rows,) = teach(run, tmp_path / "out", teacher, batch_tokens=256)
     expected = predicted(teacher, run)
     assert expected.std() > 0.02
