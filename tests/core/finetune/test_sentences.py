@@ -19,7 +19,8 @@ ENGLISH = Document(
     title="Heat transfer on blunt bodies at hypersonic speed",
     text="The heat transfer at the stagnation point of a blunt body was measured in a shock tube. Thin platinum gauges "
     "were glued to the surface and their resistance was recorded. The results agree with the theory of laminar "
-    "boundary layers up to Mach numbers of eight. Above these the dissociation of oxygen must be taken into account, and the "
+    "boundary layers up to Mach numbers of eight. Above these the dissociation of oxygen must be taken into "
+    "account, and the "
     "catalytic efficiency of the wall becomes important.",
 )
 GERMAN = Document(
