@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     Places = NDArray[np.int64]
 
 WINDOW = 64
-"""Documents of one bucket that each is compared with; larger buckets are compared with their first one, too."""
+"""Documents of one bucket that each is compared with: two that are alike meet in eight buckets of other neighbours."""
 MAX_UNLIKE = 1_000_000
 """Pairs that are remembered not to be alike: they meet again in other bands."""
 
@@ -88,8 +88,8 @@ def group(files: SketchFiles, advance: Callable[[], None] = lambda: None) -> Pla
     names = files.read("names")
     count = len(names)
     components = Components(count)
-    for firsts, others in equal_pairs(files.read("exact"), np.arange(count, dtype=np.int64)):
-        components.parent[others] = firsts
+    firsts, others = equal_pairs(files.read("exact"))
+    components.parent[others] = firsts
     if files.similarity is not None:
         _join_near(files, components, files.similarity, advance)
     roots = components.roots(np.arange(count, dtype=np.int64))
@@ -102,23 +102,22 @@ def group(files: SketchFiles, advance: Callable[[], None] = lambda: None) -> Pla
     return named
 
 
-def equal_pairs(keys: NDArray[np.uint64], places: Places) -> Iterator[tuple[Places, Places]]:
-    """Yield, once, the first place of a key with each further place of the same key.
+def equal_pairs(keys: NDArray[np.uint64]) -> tuple[Places, Places]:
+    """Return the first place of a key beside each further place of the same key.
 
     Args:
         keys: one a place.
-        places: in rising order.
     """
     order = np.argsort(keys, kind="stable")
     ranked = keys[order]
     starts = np.ones(len(keys), dtype=bool)
     starts[1:] = ranked[1:] != ranked[:-1]
     owners = order[starts][np.cumsum(starts) - 1]
-    yield places[owners[~starts]], places[order[~starts]]
+    return owners[~starts], order[~starts]
 
 
 def bucket_pairs(keys: NDArray[np.uint64], places: Places) -> Iterator[tuple[Places, Places]]:
-    """Yield pairs of places with equal keys: first the closest neighbours, then wider ones, then all with the first.
+    """Yield pairs of places with equal keys that are less than ``WINDOW`` apart in their bucket: the closest first.
 
     Args:
         keys: one a place.
@@ -133,7 +132,6 @@ def bucket_pairs(keys: NDArray[np.uint64], places: Places) -> Iterator[tuple[Pla
         if not len(starts):
             return
         yield members[starts], members[starts + distance]
-    yield from equal_pairs(keys, places)
 
 
 def _join_near(files: SketchFiles, components: Components, similarity: float, advance: Callable[[], None]) -> None:

@@ -40,8 +40,6 @@ def group_corpus(folder: Path, scratch: Path, similarity: float | None, console:
             bar.advance()
     with console.progress("Group near duplicates", files.bands, "bands") as bar:
         named = group(files, bar.advance)
-    for left in parts(folder, Grouped.STEM):
-        left.unlink()
     with Pieces(files, "ids", "id-sizes", 1) as ids, PartWriter(folder, Grouped.STEM) as rows:
         for place, owner in enumerate(named.tolist()):
             rows.add(Grouped(id=ids.of(place).decode(), group=ids.of(owner).decode()))

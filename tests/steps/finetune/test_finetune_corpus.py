@@ -14,6 +14,8 @@ from model_files import Files, dense
 
 from release_tool import part_files
 from release_tool.cli import run
+from release_tool.core.finetune.document_rows import RowFault
+from release_tool.core.finetune.raw_rows import RawRow
 from release_tool.core.finetune.records import Document, Grouped, Placed, Rejected
 from release_tool.core.finetune.shingles import similarity_of
 from release_tool.core.finetune.stages import Stage
@@ -21,6 +23,7 @@ from release_tool.part_files import parts, read_rows
 from release_tool.run_folder import RunFolder
 from release_tool.steps.finetune import corpus_grouping, corpus_reading
 
+SPLITS = ("train", "dev", "test")
 VOCABULARY = [f"word{number}" for number in range(400)]
 
 
@@ -200,6 +203,10 @@ def test_no_near_duplicate_is_on_another_side_of_a_split(project):
     assert project.go() == 0
     assert set(project.places.values()) == {"train", "dev", "test"}
     assert leaks(project) == []
+    found = {split: {project.groups[i] for i, at in project.places.items() if at == split} for split in SPLITS}
+    assert {split: project.counts(Stage.SPLIT)[f"{split}_groups"] for split in SPLITS} == {
+        split: len(groups) for split, groups in found.items()
+    }
     counts = project.counts(Stage.CORPUS)
     assert counts["groups"] == len(set(project.groups.values()))
     assert counts["near_duplicates"] > 20
@@ -301,7 +308,7 @@ def test_an_object_that_is_not_there_is_refused_by_plan(project, s3, capfd):
     ("endpoint", "says"),
     [
         ("no-such-name", "corpus.endpoint 'no-such-name' is neither an address nor a cluster"),
-        ("ftp://x", "corpus.endpoint is no address"),
+        ("ftp://x", "corpus.endpoint: it is neither http:// nor https://"),
     ],
 )
 def test_a_cluster_that_nobody_knows_is_refused_by_the_name_of_its_key(project, capfd, endpoint, says):
@@ -355,22 +362,22 @@ def test_killed_at_any_moment_it_ends_with_the_same_files(project, tmp_path, sam
         assert one["digests"] == whole["digests"], one
 
 
-def test_parts_of_a_run_that_was_killed_while_it_read_are_not_taken_for_documents(project, monkeypatch):
-    monkeypatch.setattr(part_files, "PART_ROWS", 10)
-    monkeypatch.setattr(corpus_reading, "PART_ROWS", 10)
-    project.put(plain_rows(40))
-    project.go("plan")
-    settle = corpus_reading.settle
+@pytest.mark.usefixtures("_small_parts")
+def test_what_is_left_of_a_run_that_was_killed_while_it_read_is_nobodys(tmp_path):
+    limits = corpus_reading.Limits(max_documents=1000, max_rejected=1, seed=1)
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
 
-    def interrupted(folder, scratch, _seed):
-        for path in parts(scratch, Document.STEM)[:2]:
-            path.replace(folder / path.name)
-        raise KeyboardInterrupt
+    def read(count, *, dies=False):
+        for number in range(count):
+            document = Document(id=str(number), text="x") if number % 2 else RowFault("is no JSON")
+            yield RawRow(where="index", line=0, read=document, size=1)
+        if dies:
+            raise KeyboardInterrupt
 
-    monkeypatch.setattr(corpus_reading, "settle", interrupted)
-    assert project.go("corpus") == 130
-    monkeypatch.setattr(corpus_reading, "settle", settle)
-    # Nobody knows what the second half would be: it is read again, from the first row.
-    (project.state.folder(Stage.CORPUS) / "scratch" / corpus_reading.READ).unlink()
-    assert project.go("corpus") == 0
-    assert [document.id for document in project.documents] == [str(number) for number in range(40)]
+    with pytest.raises(KeyboardInterrupt):
+        corpus_reading.read_corpus(read(300, dies=True), tmp_path, scratch, limits, lambda _: None)
+    assert len(parts(scratch, Document.STEM)) == len(parts(tmp_path, Rejected.STEM)) == 3
+    corpus_reading.read_corpus(read(90), tmp_path, scratch, limits, lambda _: None)
+    assert corpus_reading.settle(tmp_path, scratch, 1) == {"rows": 90, "rejected": 45}
+    assert len(list(read_rows(tmp_path, Document))) == len(list(read_rows(tmp_path, Rejected))) == 45
