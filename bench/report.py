@@ -6,6 +6,9 @@ import json
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+import finetune_report
+import mining_report
+import teach
 import variants_report
 from cases import RSS_TARGET, WRITTEN_TARGET
 
@@ -50,7 +53,7 @@ def render(out: Path, cases: Sequence[Case], conditions: Sequence[str]) -> str:
     if found:
         parts += [_conditions(found), _times(found), _memory(found), _cpu(found)]
     parts += [_written(out, cases), _certificates(found), _peer_archives(found), _predict(out)]
-    parts.append(variants_report.render(out))
+    parts += [variants_report.render(out), teach.render(out), mining_report.render(out), finetune_report.render(out)]
     return "\n".join(part for part in parts if part)
 
 

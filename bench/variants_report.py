@@ -43,10 +43,10 @@ def render(out: Path) -> str:
 
 
 def insert(text: str, section: str) -> str:
-    """Return a report with its section of variants replaced, or put at its end."""
+    """Return a report with a section of a program's own replaced, or put at its end; it is known by its heading."""
     if not section:
         return text
-    pattern = re.compile(rf"^{re.escape(HEADING)}$.*?(?=^## |\Z)", re.DOTALL | re.MULTILINE)
+    pattern = re.compile(rf"^{re.escape(section.partition(chr(10))[0])}$.*?(?=^## |\Z)", re.DOTALL | re.MULTILINE)
     if pattern.search(text):
         return pattern.sub(lambda _: section.rstrip("\n") + "\n\n", text, count=1).rstrip("\n") + "\n"
     return (text.rstrip("\n") + "\n\n" + section).lstrip("\n").rstrip("\n") + "\n"

@@ -46,6 +46,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "listing": ("release_tool.steps.listing", "Show, make anew and publish the listings of what can be had."),
     "models": ("release_tool.steps.models", "List, show, compare and yank what was released."),
     "run": ("release_tool.steps.run", "Plan, fetch, trace, validate and review in one go."),
+    "finetune": ("release_tool.steps.finetune", "Make a better model of one's own documents, with proof."),
     "ml": ("release_tool.steps.ml", "Register, deploy and ask models on any OpenSearch."),
     "compat": ("release_tool.steps.compat", "Say on which OpenSearch versions an archive deploys."),
     "rebuild": ("release_tool.steps.rebuild", "Make the archive of a certificate again, byte for byte."),

@@ -191,3 +191,10 @@ class MachineError(ReleaseError):
 
     exit_code = 12
     default_hint = "Run release-tool doctor: it says what is missing and how to get it."
+
+
+class StillRunning(ReleaseError):
+    """Something that was started on a service is not finished yet."""
+
+    exit_code = 14
+    default_hint = "Run the same command again later: it goes on waiting, and starts nothing a second time."

@@ -18,7 +18,7 @@ from release_tool.core.probes import Probe, Role
 from release_tool.errors import IntegrityError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
 MAX_LINE = 4 << 20
@@ -80,8 +80,25 @@ class JudgedSet:
 
     def query_probes(self) -> Iterator[Probe]:
         """Yield the judged queries as what is asked."""
-        for index, text in enumerate(self.queries.values()):
-            yield Probe(id=str(index), shape="query", text=text, role=Role.QUERY)
+        return query_probes(self.queries.values())
+
+
+def query_probes(texts: Iterable[str]) -> Iterator[Probe]:
+    """Yield queries as what is asked."""
+    for index, text in enumerate(texts):
+        yield Probe(id=str(index), shape="query", text=text, role=Role.QUERY)
+
+
+def own_texts(entries: Iterable[Entry], queries: Mapping[str, str]) -> dict[str, str]:
+    """Return the queries that are documents of the set themselves, under the same id: nobody searches what they have.
+
+    The id alone says nothing: many sets count queries and documents from 1.
+    """
+    return {
+        entry.id: entry.id
+        for entry in entries
+        if (text := queries.get(entry.id)) is not None and entry.text.endswith(text)
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +193,15 @@ def _ids(folder: Path, name: str, file: str, digests: dict[str, str]) -> tuple[s
         raise wrong(f"{name}/{file}", f"{len(empty)} of {len(known)} documents have no text, such as {min(empty)!r}")
     digests[file] = digest.hexdigest()
     return known, empty
+
+
+def read_queries(folder: Path, name: str) -> dict[str, str]:
+    """Return id → text of all queries of a set, judged or not.
+
+    Raises:
+        UsageError: the file is missing or says what it can't.
+    """
+    return _queries(folder, name, {})[0]
 
 
 def _queries(folder: Path, name: str, digests: dict[str, str]) -> tuple[dict[str, str], set[str]]:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 _PR_SET_PDEATHSIG = 1
 
 STARTING = "release_tool.models.starting"
+TORCHRUN = ("-m", "torch.distributed.run", "--standalone")
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 """Export, oracle and rings work side by side: more threads than cores wait for each other in OpenMP's spin locks (24 s
 of CPU instead of 11 for a BERT base), and sums differ by the number of threads."""
@@ -40,10 +41,16 @@ of CPU instead of 11 for a BERT base), and sums differ by the number of threads.
 MAX_CAUSE = 300
 SECRET_WORDS = ("TOKEN", "SECRET", "PASSWORD", "CREDENTIAL", "API_KEY", "ACCESS_KEY")
 SECRET_PREFIXES = ("AWS_", "ACTIONS_", "GITHUB_", "JENKINS_")
+DEVICES = "CUDA_VISIBLE_DEVICES"
 
 
-def clean_environment(env: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment for a process that runs a model: no secret, no hub, one fixed hash seed."""
+def clean_environment(env: Mapping[str, str], *, gpu: bool = False) -> dict[str, str]:
+    """Return the environment for a process that runs a model: no secret, no hub, one fixed hash seed.
+
+    Args:
+        env: of this process.
+        gpu: let it see the GPUs that this process sees; else it sees none.
+    """
     kept = {
         name: value
         for name, value in env.items()
@@ -58,10 +65,9 @@ def clean_environment(env: Mapping[str, str]) -> dict[str, str]:
         "TOKENIZERS_PARALLELISM": "false",
         "PYTHONHASHSEED": "0",
         "PYTHONUTF8": "1",
-        "CUDA_VISIBLE_DEVICES": "",
         "PYTHONDONTWRITEBYTECODE": kept.get("PYTHONDONTWRITEBYTECODE", ""),
     }
-    return kept
+    return kept if gpu else kept | {DEVICES: ""}
 
 
 @dataclass
@@ -143,7 +149,14 @@ class Worker:
 
 
 def start(
-    name: str, module: str, arguments: Sequence[str] | None, *, lean: bool = False, debug: bool = False
+    name: str,
+    module: str,
+    arguments: Sequence[str] | None,
+    *,
+    lean: bool = False,
+    debug: bool = False,
+    gpu: bool = False,
+    processes: int = 0,
 ) -> Worker:
     """Start a module's ``main`` as a child; its stderr is ours, its stdout carries events.
 
@@ -153,10 +166,14 @@ def start(
         arguments: null starts it ahead of its work: it imports the module and waits for ``Worker.begin``.
         lean: import torch and transformers without their compilers (``release_tool.models.lean``).
         debug: let it print its traces.
+        gpu: let it see the GPUs that there are.
+        processes: that torchrun starts of it, all of them reporting on one stdout; 0: one, without torchrun.
     """
     how = [*(["--lean"] if lean else []), *(["--ahead"] if arguments is None else [])]
-    command = [sys.executable, "-P", "-m", STARTING, *how, module, *(arguments or ())]
-    env = clean_environment(os.environ) | ONE_THREAD
+    runner = [*TORCHRUN, f"--nproc-per-node={processes}"] if processes else []
+    command = [sys.executable, "-P", *runner, "-m", STARTING, *how, module, *(arguments or ())]
+    # torchrun starts its children without -P; the variable says the same to all of them.
+    env = clean_environment(os.environ, gpu=gpu) | ONE_THREAD | ({"PYTHONSAFEPATH": "1"} if processes else {})
     env["RELEASE_TOOL_DEBUG"] = "1" if debug else ""
     process = subprocess.Popen(
         command,

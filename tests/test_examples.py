@@ -11,6 +11,8 @@ from workflows_reading import ROOT, read
 
 from release_tool.cli import run
 from release_tool.core.codec import decode_text
+from release_tool.core.finetune.recipe import parse_recipe
+from release_tool.core.finetune.stages import FinetunePlan
 from release_tool.core.kinds import ModelKind
 from release_tool.core.plan import ReleasePlan
 
@@ -40,6 +42,41 @@ PLANNED = {
     "sparse": ((ModelKind.SPARSE, ModelKind.SPARSE_TOKENIZER), ["torch_script", "onnx", "tokenizer"], "production"),
     "tuned": ((ModelKind.DENSE,), ["torch_script", "onnx"], "staging"),
 }
+
+
+RECIPES = sorted((ROOT / "examples" / "finetune").glob("*.toml"))
+HERE = [path for path in RECIPES if not path.with_suffix(".parameters.json").exists()]
+"""Those of AWS are executed in its emulator, in tests of their own."""
+READ_FROM = {
+    "laptop": ("sentences", "dense"),
+    "openai": ("openai", "dense"),
+    "own-queries": ("file", "dense"),
+    "sparse": ("sentences", "sparse"),
+}
+"""Recipe → who writes its queries, what it trains."""
+
+
+def test_every_recipe_is_read_and_tells_what_it_is_for():
+    found = {path.stem: parse_recipe(path.read_bytes()) for path in RECIPES}
+    here = {path.stem: (found[path.stem].queries.provider, found[path.stem].model.kind) for path in HERE}
+    assert here == READ_FROM
+    assert all(path.read_text(encoding="utf-8").startswith("# ") for path in RECIPES)
+
+
+@pytest.mark.parametrize("path", HERE, ids=lambda path: path.stem)
+def test_a_recipe_is_planned_with_the_files_that_it_names(path, hub, tmp_path):
+    recipe = parse_recipe(path.read_bytes())
+    for model in (recipe.model.base, *recipe.teach.models):
+        hub.add(model, Files(dense()).files)
+    (tmp_path / "recipe.toml").write_bytes(path.read_bytes())
+    (tmp_path / "articles.jsonl").write_text('{"id": "a", "text": "one two three"}\n')
+    (tmp_path / "queries.jsonl").write_text('{"id": "q1", "text": "one"}\n')
+    (tmp_path / "qrels.tsv").write_text("query-id\tcorpus-id\tscore\nq1\ta\t1\n")
+    arguments = ["-q", "--work", str(tmp_path / "work"), "finetune", "plan", "--recipe", str(tmp_path / "recipe.toml")]
+    assert run(arguments) == 0
+    plan = decode_text(FinetunePlan, (tmp_path / "work" / "finetune" / "plan.json").read_text())
+    assert plan.recipe == recipe
+    assert plan.pins["base"].startswith(f"{recipe.model.base}@")
 
 
 @pytest.fixture(autouse=True)

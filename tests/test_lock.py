@@ -152,6 +152,7 @@ WRITING = {
     "answer": ["answer"],
     "propose": ("propose", "--repository", "octo-org/models"),
     "ml": ("ml", "register", "tiny.zip", "--cluster", "http://127.0.0.1:9"),
+    "finetune": ("finetune", "run"),
 }
 OTHER_PLACES = {"compat", "doctor", "listing", "models", "node", "rebuild", "record", "verify"}
 """They write nothing into the work folder; rebuild has one of its own inside (a test below), others write into

@@ -10,7 +10,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 WORKFLOWS = ROOT / ".github" / "workflows"
-RELEASING = ("release-model.yml", "trace.yml", "publish.yml", "update-listing.yml")
+RELEASING = ("release-model.yml", "trace.yml", "publish.yml", "update-listing.yml", "tune-model.yml")
 
 
 @dataclass(frozen=True)

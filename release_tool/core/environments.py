@@ -35,6 +35,8 @@ class Purpose(StrEnum):
     OVERWRITE = "overwrite"
     JENKINS = "jenkins"
     LISTING = "listing"
+    TUNING_QUERIES = "tuning-queries"
+    TUNING_GPU = "tuning-gpu"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +70,12 @@ TRAITS = {
     Purpose.OVERWRITE: Traits(why="publishes over what is released", by_target=True, role=True, reviewed=True),
     Purpose.JENKINS: Traits(why="reads the credentials for Jenkins", role=True),
     Purpose.LISTING: Traits(why="writes the two listings and starts Jenkins for them", by_target=True, role=True),
+    Purpose.TUNING_QUERIES: Traits(
+        why="pays for queries when a model is tuned: the secret OPENAI_API_KEY", secret=True, optional=True
+    ),
+    Purpose.TUNING_GPU: Traits(
+        why="a machine of one's own may start to train; grants nothing", reviewed=True, optional=True
+    ),
 }
 
 

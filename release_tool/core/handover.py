@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _ID = r"[a-z0-9_-]+"
+_STAGES = r"(?:0[1-9]|10)-[a-z-]+"
+_BELOW = r"(?:/[A-Za-z0-9_][A-Za-z0-9._-]*)+"
 _CERTIFIED = (rf"proof-[a-z]+-{_ID}\.json", rf"certificate-{_ID}\.json")
 MAKES: Mapping[str, tuple[re.Pattern[str], ...]] = {
     maker: tuple(re.compile(pattern) for pattern in patterns)
@@ -38,6 +40,7 @@ MAKES: Mapping[str, tuple[re.Pattern[str], ...]] = {
         "publish": (r"receipt\.json",),
         "notify": (r"notice\.json",),
         "propose": (r"proposal\.json",),
+        "finetune": (r"finetune/plan\.json", rf"finetune/{_STAGES}{_BELOW}"),
     }.items()
 }
 """Command → what it writes into the work folder. ``node`` is a later ``validate``, which may certify once more."""
@@ -57,8 +60,20 @@ OUTPUTS = (
     ("review", "files", "review"),
     ("publish", "files", "publish"),
     ("notify", "files", "notify"),
+    ("prepare", "files", "finetune"),
+    ("queries", "files", "finetune"),
+    ("train", "files", "finetune"),
+    ("hand-over", "files", "finetune"),
 )
 """Job of the workflows, its output, and what made the files that it names; in the order in which they are made."""
+LIMITS: Mapping[str, re.Pattern[str]] = {
+    "prepare": re.compile(r"finetune/(?:plan\.json|01-corpus/.+|02-split/.+)"),
+    "queries": re.compile(r"finetune/03-queries/.+"),
+    "train": re.compile(r"finetune/(?:04-filter|05-mine|06-teach|07-select|08-train)/.+"),
+    "hand-over": re.compile(r"finetune/(?:09-evaluate|10-hand-over)/.+"),
+}
+"""Job → what it alone may make, where one command runs in several jobs. What else it names is of the jobs before it,
+unchanged."""
 JOBS = frozenset({*(job for job, _, _ in OUTPUTS), "approval", "second-approval", "record"})
 
 HINT = "Run the whole workflow again; look into the job that made the file, if this repeats."
@@ -99,8 +114,8 @@ def expected(*needs: str) -> dict[str, tuple[str, str]]:
                 raise _broken(f"two jobs that {maker} disagree about {path}")
             if path in made and made[path][0] == sha256:
                 continue
-            if not makes(maker, path):
-                raise _broken(f"a job that can only {maker} names {one_line(path)[:120]}")
+            if not makes(maker, path) or (job in LIMITS and not LIMITS[job].fullmatch(path)):
+                raise _broken(f"a job that can only {job if job in LIMITS else maker} names {one_line(path)[:120]}")
             made[path] = (sha256, maker)
     return made
 

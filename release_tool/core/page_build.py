@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from release_tool.core import page_parts, page_pictures, page_proofs, page_quality, page_speed, page_variants
 from release_tool.core.bars import SizeBar, size_plot
 from release_tool.core.bundle import bundle_name
+from release_tool.core.lineage import facts as lineage_facts
 from release_tool.core.page import SIGN, CompatRow, Fact, FileRow, Level, Notice, Page, Picture
 from release_tool.core.proof import NODE, RUNTIME
 from release_tool.core.quantity import clip, plural, size_text
@@ -88,7 +89,7 @@ def make_page(given: Reviewed) -> Page:
         compat=given.compat,
         left_out=tuple(Fact(label=clip(item.id, 60), value=clip(item.reason, 600)) for item in plan.left_out),
         warnings=page_parts.some(plan.warnings, "plan.json"),
-        lineage=page_parts.pairs(plan.lineage),
+        lineage=lineage_facts(plan.lineage),
         replaces=page_parts.pairs(dict(plan.replaces or {}), mono=True),
         budgets=page_parts.pairs(dict(plan.budgets or {})),
         tolerances=page_parts.tolerances(plan.tolerances, plan),

@@ -40,7 +40,7 @@ class Ready(str):
     __slots__ = ()
 
 
-def render_html(template: str, page: Page, *, name: str = "review.html.j2") -> str:
+def render_html(template: str, page: object, *, name: str = "review.html.j2") -> str:
     """Return the page as HTML.
 
     Raises:

@@ -3,20 +3,17 @@
 The documents go by twice, first to be counted and then to be scored, and only the terms of the queries are looked at:
 memory does not grow with the set. Libraries (bm25s, rank-bm25) hold every posting of the set; bm25s gives the same
 scores, which a test holds.
-
-Words are runs of letters and digits, case folded; scripts that set no spaces (Chinese, Japanese, Thai) are cut into
-pairs of characters, as Lucene's CJK analyzer does.
 """
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from release_tool.core.words import words_of
 from release_tool.models.ranking import Best
 
 if TYPE_CHECKING:
@@ -26,25 +23,6 @@ K1, B = 1.2, 0.75
 """Lucene's, and so OpenSearch's, defaults."""
 BLOCK = 1024
 """Documents that are scored together."""
-
-WORD = re.compile(r"[^\W_]+")
-UNSPACED = re.compile(r"[\u0e00-\u0e7f\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\U00020000-\U0002fa1f]+")
-
-
-def words_of(text: str) -> list[str]:
-    """Return the terms of a text."""
-    terms: list[str] = []
-    for word in WORD.findall(text.casefold()):
-        at = 0
-        for run in UNSPACED.finditer(word):
-            if run.start() > at:
-                terms.append(word[at : run.start()])
-            letters = run.group()
-            terms.extend(letters[i : i + 2] for i in range(max(1, len(letters) - 1)))
-            at = run.end()
-        if at < len(word):
-            terms.append(word[at:])
-    return terms
 
 
 @dataclass(slots=True)

@@ -38,8 +38,17 @@ class Scored:
     means: Measures
 
 
-def ranking_of(best: Best, queries: Sequence[str], names: Sequence[str], skip: Mapping[str, str]) -> Ranking:
-    """Return query → documents by name; ``skip`` names a query's own text among the documents."""
+def ranking_of(
+    best: Best, queries: Sequence[str], names: Sequence[str] | Mapping[int, str], skip: Mapping[str, str]
+) -> Ranking:
+    """Return query → documents by name; ``skip`` names a query's own text among the documents.
+
+    Args:
+        best: places of documents.
+        queries: their names, in the order of the rows.
+        names: those of the documents by place; of all, or of the ones that were found.
+        skip: query → document that does not count for it.
+    """
     found: Ranking = {}
     for query, scores, places in zip(queries, best.scores, best.places, strict=True):
         named = (names[place] for place, score in zip(places, scores, strict=True) if np.isfinite(score))

@@ -25,7 +25,7 @@ from release_tool.services.node_process import run_parent, server_user
 from release_tool.services.node_start import MIN_MEMORY_BYTES
 from release_tool.services.processes import available_memory
 from release_tool.services.runtime_env import RUNTIME_PACKAGES, find_python, pinned_versions
-from release_tool.services.trace_extra import INSTALL, packages
+from release_tool.services.trace_extra import FINETUNE_PACKAGES, INSTALL, QUALITY_PACKAGES, packages
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -38,6 +38,13 @@ FIRST_MACOS = 14
 TRACE_MEMORY_BYTES = 2 * 1000**3
 """A small model was seen to need 1.2 GB while it is exported, importing torch included."""
 TRACE_DISK_BYTES = 1000**3
+
+
+OTHER_EXTRAS: dict[str, tuple[dict[str, str], str]] = {
+    "quality": (QUALITY_PACKAGES, "quality"),
+    "finetune": (FINETUNE_PACKAGES, "finetune"),
+}
+"""Extra → its packages, and the commands that need it."""
 
 
 class Level(StrEnum):
@@ -66,6 +73,7 @@ def look(work: Path, env: Mapping[str, str]) -> tuple[Check, ...]:
         _python(),
         _platform(),
         *_packages(),
+        *_extras(),
         _runtime(env),
         _memory(),
         _disk(work),
@@ -112,6 +120,18 @@ def _packages() -> Iterator[Check]:
             level=Level.OK if package.fits else Level.MISSING,
             found=f"{found}, older than {package.oldest}" if old else found,
             hint=None if package.fits else INSTALL,
+        )
+
+
+def _extras() -> Iterator[Check]:
+    """Say of each other extra whether all of it is there; which commands need it is what a person wants to know."""
+    for extra, (wanted, commands) in OTHER_EXTRAS.items():
+        lacking = [package.name for package in packages(wanted) if not package.fits]
+        yield Check(
+            name=f"extra {extra}",
+            level=Level.NOTE if lacking else Level.OK,
+            found=f"for {commands}" + (f"; missing or too old: {', '.join(lacking)}" if lacking else ""),
+            hint=f"Install the extra: pip install 'release-tool[{extra}]'" if lacking else None,
         )
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from release_tool.errors import MissingExtra, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 EXTRA = "trace"
 
@@ -66,6 +66,38 @@ QUALITY_PACKAGES: dict[str, str] = {
     "scipy": "1.15",
 }
 """The same of the extra for judged sets."""
+
+
+FINETUNE_EXTRA = "finetune"
+FINETUNE_PACKAGES: dict[str, str] = {
+    "tantivy": "0.27",
+    "bm25s": "0.3.16",
+    "rensa": "0.5",
+    "datasets": "5",
+    "accelerate": "1.15",
+    "boto3": "1.43",
+    "opensearch-py": "3.2",
+    "requests": "2.32",
+}
+"""The same of the extra for fine-tuning; it stands beside ``trace`` and ``quality``."""
+
+
+FINETUNE_EXTRAS: dict[str, dict[str, str]] = {
+    EXTRA: TRACE_PACKAGES,
+    QUALITY_EXTRA: QUALITY_PACKAGES,
+    FINETUNE_EXTRA: FINETUNE_PACKAGES,
+}
+"""What a whole fine-tuning run needs: the line that installs it names all of them, once."""
+
+
+def require_finetune_extras(extras: Iterable[str]) -> None:
+    """Refuse early when a package of one of these extras is missing or too old.
+
+    Raises:
+        as ``require_trace_extra``
+    """
+    for extra in extras:
+        _require(",".join(FINETUNE_EXTRAS), FINETUNE_EXTRAS[extra])
 
 
 def require_quality_extra() -> None:

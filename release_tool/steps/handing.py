@@ -56,9 +56,27 @@ def _more(context: Context, work: WorkFolder, command: str) -> Mapping[str, str]
 
     if command in {"plan", "check"} and work.has("plan.json"):
         return _of_plan(context.repo, work.read(ReleasePlan, "plan.json", made_by="plan"))
+    if command == "finetune":
+        return _of_run(context)
     if command == "review" and work.has(REVIEW_NAME):
         return {"digest": work.read(Review, REVIEW_NAME, made_by="review").digest or ""}
     return {}
+
+
+def _of_run(context: Context) -> Mapping[str, str]:
+    """Return the revision that the release of a fine-tuned model has to show; nothing before it is handed over."""
+    from release_tool.core.finetune.stages import Stage
+    from release_tool.run_folder import STATE, RunFolder
+    from release_tool.steps.finetune.hand_over import MODEL
+
+    folder = RunFolder.below(context.work).folder(Stage.HAND_OVER)
+    if not (folder / STATE).is_file():
+        return {}
+    from release_tool.services.open_source import open_source
+
+    revision = open_source(folder / MODEL, revision=None).pin().revision
+    context.console.summary(f"The model that was tuned: `{revision}`. Its release shows this revision.")
+    return {"revision": revision}
 
 
 def _of_plan(repo: Path, plan: ReleasePlan) -> Mapping[str, str]:

@@ -88,6 +88,8 @@ def plan_release(context: Context, inputs: dict[str, Raw], *, dry_run: bool = Fa
         RequestError: the request is wrong, or the model can't be released as asked; every fault is listed.
         SourceError: the model can't be had, or its files are not what they must be.
     """
+    from dataclasses import replace
+
     from release_tool import __version__
     from release_tool.core.planning import make_plan
     from release_tool.errors import RequestError
@@ -110,7 +112,9 @@ def plan_release(context: Context, inputs: dict[str, Raw], *, dry_run: bool = Fa
         _check_apart(context.work, folder)
         source = _open(request, folder)
         facts = source_facts(source, request)
-        plan = make_plan(request, facts, tool_version=__version__, lineage=_lineage(source), to=to)
+        lineage = _lineage(source)
+        plan = make_plan(request, facts, tool_version=__version__, lineage=lineage, to=to)
+        plan = replace(plan, warnings=(*plan.warnings, *_lineage_warnings(source, lineage)))
         plan = look_closer(source, plan, idf)
         for warning in plan.warnings:
             context.console.warning(warning)
@@ -222,10 +226,28 @@ def _open(request: ReleaseRequest, folder: Path | None) -> Source:
 
 
 def _lineage(source: Source) -> dict[str, Any] | None:
-    """Return lineage.json of a folder: how this model was fine-tuned here. A hub's is a claim of others."""
-    from release_tool.core.modeljson import load_object
+    """Return lineage.json of a folder: how this model was fine-tuned here. A hub's is a claim of others.
 
-    return load_object(source.read, "lineage.json") if source.origin == "folder" else None
+    Raises:
+        UnsupportedModel: it is no object, or larger or deeper than a ledger can carry.
+    """
+    from release_tool.core.lineage import FILE, problem_of
+    from release_tool.core.modeljson import bad, load_object
+
+    data = source.read(FILE) if source.origin == "folder" else None
+    found = None if data is None else load_object(lambda _: data, FILE)
+    if data is not None and found is not None and (problem := problem_of(found, len(data))):
+        raise bad(FILE, problem)
+    return found
+
+
+def _lineage_warnings(source: Source, lineage: dict[str, Any] | None) -> tuple[str, ...]:
+    """Return what an approver must know of a lineage: a gate that was red, files that are not those of the run."""
+    from release_tool.core.lineage import warnings
+
+    if lineage is None:
+        return ()
+    return warnings(lineage, [(file.path, file.digest.removeprefix("sha256:")) for file in source.listing()])
 
 
 # --- token weights ---------------------------------------------------------------------------------------------------

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from release_tool.core.quality import Judged, Measures
     from release_tool.models.measures import Ranking, Scored
     from release_tool.models.ranking import Activity, Best
-    from release_tool.sets import JudgedSet
     from release_tool.steps.proving import Release
     from release_tool.steps.quality_encoding import Wanted
 
@@ -61,12 +60,13 @@ def measure(release: Release, wanted: Wanted) -> Judged:
     """
     from release_tool.core.quality import Judged
     from release_tool.models.measures import interval, losers, score
+    from release_tool.sets import own_texts
 
     judged = wanted.judged
     own = encoding.source_folder(release)
     served = encoding.archive_folder(release, wanted.bundle)
     names = [entry.id for entry in judged.entries()]
-    skip = _own_texts(judged)
+    skip = own_texts(judged.entries(), judged.queries)
     source = _rank(release, wanted, (own, own), names, skip)
     archive = _rank(release, wanted, (served, own), names, skip)
     scored = score(source.ranking, judged.grades), score(archive.ranking, judged.grades)
@@ -85,18 +85,6 @@ def measure(release: Release, wanted: Wanted) -> Judged:
         loss=interval(losses),
         losers=losers(judged.queries, judged.grades, (scored[0], source.ranking), (scored[1], archive.ranking)),
     )
-
-
-def _own_texts(judged: JudgedSet) -> dict[str, str]:
-    """Return the queries that are documents of the set themselves, under the same id: nobody searches what they have.
-
-    The id alone says nothing: many sets count queries and documents from 1.
-    """
-    return {
-        entry.id: entry.id
-        for entry in judged.entries()
-        if (text := judged.queries.get(entry.id)) is not None and entry.text.endswith(text)
-    }
 
 
 def _rank(

@@ -220,7 +220,8 @@ class Runner:
         }
         command = [
             shutil.which(PROGRAM), event, "--json", "--no-cache-server", "--concurrent-jobs=1", "--actor", ACTOR,
-            "--platform=ubuntu-24.04=-self-hosted", "--workflows", f".github/workflows/{workflow}",
+            "--platform=ubuntu-24.04=-self-hosted", "--platform=self-hosted=-self-hosted",
+            "--workflows", f".github/workflows/{workflow}",
             "--eventpath", str(event_file), "--action-cache-path", str(self.folder / "cache"), *arguments,
             *(f"--env={name}={value}" for name, value in environment.items()),
             *(f"--local-repository={name}={place}" for name, place in actions.items()),

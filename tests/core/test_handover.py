@@ -127,3 +127,44 @@ def test_every_maker_is_a_command_or_the_later_validate():
 
     assert set(MAKES) - {"node"} <= set(COMMANDS)
     assert {maker for _, _, maker in OUTPUTS} <= set(MAKES)
+
+
+def tuned(**jobs):
+    return needs(**{name: {f"finetune/{path}": digest for path, digest in made.items()} for name, made in jobs.items()})
+
+
+PREPARED = {"plan.json": sha("1"), "01-corpus/stage.json": sha("2"), "02-split/places-00000.jsonl": sha("3")}
+
+
+def test_the_jobs_of_a_tuning_run_name_what_lies_there_and_only_their_own_is_new():
+    queries = {**PREPARED, "03-queries/queries-00000.jsonl": sha("4")}
+    trained = {**queries, "08-train/model/1_Pooling/config.json": sha("5")}
+    handed = {**trained, "10-hand-over/model/lineage.json": sha("6")}
+    found = digests(tuned(prepare=PREPARED, queries=queries, train=trained, hand_over=handed))
+    assert found == {f"finetune/{path}": digest for path, digest in handed.items()}
+
+
+@pytest.mark.parametrize(
+    ("job", "path"),
+    [
+        ("prepare", "03-queries/queries-00000.jsonl"),
+        ("queries", "01-corpus/documents-00001.jsonl"),
+        ("queries", "08-train/model/model.safetensors"),
+        ("train", "03-queries/queries-00001.jsonl"),
+        ("train", "02-split/places-00001.jsonl"),
+        ("train", "09-evaluate/evaluation.json"),
+        ("train", "10-hand-over/model/lineage.json"),
+        ("train", "08-train/../plan.json"),
+        ("train", "paid/ab/answer.json"),
+        ("hand_over", "08-train/model/model.safetensors"),
+    ],
+)
+def test_a_job_of_a_tuning_run_names_nothing_of_another(job, path):
+    made = {"prepare": PREPARED, job: {path: sha("9")}}
+    with pytest.raises(IntegrityError, match="names"):
+        expected(tuned(**made))
+
+
+def test_a_machine_of_ones_own_can_say_nothing_else_of_what_was_there_before_it():
+    with pytest.raises(IntegrityError, match="disagree about finetune/02-split"):
+        expected(tuned(prepare=PREPARED, train={**PREPARED, "02-split/places-00000.jsonl": sha("9")}))

@@ -208,6 +208,12 @@ class Handler(BaseHTTPRequestHandler):
         self.forward()
         self.cut()
 
+    def fault_cut_inside(self, fault):
+        """Pass on so many bytes of the answer's body, and cut the connection."""
+        status, headers, body = self.forward()
+        self.answer(status, headers, body[: fault.value])
+        self.cut()
+
     def fault_header(self, fault):
         """Pass the answer on with one header changed."""
         status, headers, body = self.forward()

@@ -67,6 +67,14 @@ def test_a_missing_package_is_exit_12_with_the_install_line(env, capsys) -> None
     assert "release-tool[trace]" in shown.err
 
 
+def test_an_extra_that_only_some_commands_need_is_a_note_with_the_install_line(env, capsys) -> None:
+    env.setitem(machine.OTHER_EXTRAS, "finetune", ({"numpy": "2", "no-such-package": "1"}, "finetune"))
+    run(["--json", "doctor"])
+    found = by_name(capsys)["extra finetune"]
+    assert (found["level"], "no-such-package" in found["found"], "numpy" in found["found"]) == ("note", True, False)
+    assert "release-tool[finetune]" in found["hint"]
+
+
 def test_an_old_package_is_missing_too(env, capsys) -> None:
     env.setattr(trace_extra, "TRACE_PACKAGES", {"numpy": "999"})
     assert run(["--json", "doctor"]) == 12

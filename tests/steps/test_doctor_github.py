@@ -173,7 +173,7 @@ def test_an_environment_that_is_not_there_is_found(look, api, one):
     listed = api.answers["environments"]["environments"]
     listed.remove(of(api, one.name))
     code, found, _ = look()
-    level = "note" if one.purpose in {Purpose.HUB_READ, Purpose.SECOND_GATE} else "missing"
+    level = "note" if one.purpose in OPTIONAL else "missing"
     assert found[one.name] == (level, "not there")
     assert not_ok(found) == {one.name: level}
     assert code == (0 if level == "note" else 12)
@@ -203,11 +203,12 @@ def test_a_pattern_beside_main_is_found(look, api, patterns):
     assert (code, not_ok(found)) == (12, {"publish-staging: branches": "missing"})
 
 
+OPTIONAL = {Purpose.HUB_READ, Purpose.SECOND_GATE, Purpose.TUNING_QUERIES, Purpose.TUNING_GPU}
 REVIEWED = [one.name for one in NEEDED if one.traits.reviewed]
 
 
 def test_gates_and_what_publishes_are_reviewed():
-    wanted = {"release-gate", "release-gate-second"}
+    wanted = {"release-gate", "release-gate-second", "tuning-gpu"}
     wanted |= {environment_name(one, target) for one in (Purpose.PUBLISH, Purpose.OVERWRITE) for target in TARGETS}
     assert set(REVIEWED) == wanted
 

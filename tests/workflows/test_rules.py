@@ -8,19 +8,24 @@ from __future__ import annotations
 import re
 import shlex
 from itertools import combinations
+from pathlib import Path
 
 import click
 import pytest
 from workflows_reading import RELEASING, ROOT, WORKFLOWS, jobs, read
 
 from release_tool.cli import cli
-from release_tool.core.environments import TRAITS, Purpose, environment_name
+from release_tool.core.environments import BRANCH, TRAITS, Purpose, environment_name
+from release_tool.core.finetune.stages import Stage
 from release_tool.core.handover import JOBS, MAKES, OUTPUTS
 from release_tool.core.inputs import CHOSEN, DETECT, NAMES
 from release_tool.core.kinds import Activation, Format, Framework, ModelKind, PoolingMode
 from release_tool.core.request import TOGETHER
 from release_tool.core.settings import SETTINGS_FILE, parse_settings
+from release_tool.core.tuned_run import TUNING_WORKFLOW
 from release_tool.core.variants import ONNX_VARIANTS, Variant
+from release_tool.run_folder import FOLDER
+from release_tool.steps.finetune.hand_over import MODEL
 
 GATES = {"release-model.yml:approval", "release-model.yml:second-approval"}
 GATE_RUN = 'echo "Approved $DIGEST"'
@@ -30,6 +35,8 @@ USES_MODEL = {
     "trace.yml:validate",
     "release-model.yml:quality",
     "release-model.yml:node",
+    "tune-model.yml:prepare",
+    "tune-model.yml:hand-over",
 }
 """Jobs in which a model's code, or what it made, is run."""
 RIGHTS = {
@@ -53,6 +60,10 @@ RIGHTS = {
     "publish.yml:record": ("contents: read",),
     "publish.yml:propose": ("contents: write", "pull-requests: write", "actions: write"),
     "update-listing.yml:listing": ("contents: read", "id-token: write"),
+    "tune-model.yml:prepare": ("contents: read",),
+    "tune-model.yml:queries": ("contents: read",),
+    "tune-model.yml:train": ("contents: read",),
+    "tune-model.yml:hand-over": ("contents: read",),
     "ci.yml:lint": ("contents: read",),
     "ci.yml:test": ("contents: read",),
     "ci.yml:package": ("contents: read",),
@@ -67,10 +78,14 @@ ENVIRONMENTS = {
     "publish.yml:publish": "${{ inputs.environment }}",
     "publish.yml:notify": "jenkins",
     "update-listing.yml:listing": "listing-${{ inputs.upload_target || 'production' }}",
+    "tune-model.yml:queries": "tuning-queries",
+    "tune-model.yml:train": "tuning-gpu",
 }
 BY_PLAN = "publish.yml:publish"
 """The plan says whether it creates or replaces; tests/steps/test_verify.py looks how."""
 SETUP = ROOT / ".github" / "actions" / "setup" / "action.yml"
+TRAINS = "tune-model.yml:train"
+"""The one job that runs on a machine of one's own, and for days."""
 LONGEST_WAIT_DAYS = 30
 """GitHub lets an approval wait so long."""
 
@@ -117,7 +132,7 @@ def test_every_variable_of_a_run_is_an_option_of_its_command(job):
             continue
         _, command = command_of(step["run"])
         words = [word for word in shlex.split(step["run"])[1:] if not word.startswith(("-", "$"))]
-        path = "_".join(words[: 2 if words[0] == "listing" else 1]).upper()
+        path = "_".join(words[: 2 if words[0] in ("listing", "finetune") else 1]).upper()
         names = {f"RELEASE_TOOL_{path}_{option.name}".upper() for option in command.params}
         given = {name for name in step.get("env", {}) if name.startswith("RELEASE_TOOL_")}
         assert given <= names
@@ -155,6 +170,10 @@ def test_the_environments_are_those_that_the_tool_knows():
 def test_a_job_that_runs_a_models_code_has_nothing_to_steal(job):
     assert job.rights == {"contents": "read"}
     assert job.environment is None
+    assert_nothing_to_steal(job)
+
+
+def assert_nothing_to_steal(job):
     text = str(job.data)
     assert "secrets." not in text
     assert "github.token" not in text
@@ -165,8 +184,9 @@ def test_a_job_that_runs_a_models_code_has_nothing_to_steal(job):
 @releasing
 def test_a_job_with_a_role_or_a_secret_cannot_load_a_model(job):
     locks = [step["with"]["lock"] for step in job.steps if step.get("uses") == "./.github/actions/setup"]
-    if job.environment or "id-token" in (job.rights or {}) or job.name == "publish.yml:propose":
-        assert not {"trace", "quality"} & set(locks)
+    grants = job.environment and job.environment != Purpose.TUNING_GPU  # which holds nothing
+    if grants or "id-token" in (job.rights or {}) or job.name == "publish.yml:propose":
+        assert not {"trace", "quality", "finetune"} & set(locks)
     assert all((ROOT / "requirements" / f"{lock}.txt").is_file() for lock in locks)
 
 
@@ -202,7 +222,7 @@ def test_one_action_has_one_pin():
 def test_every_job_ends_some_time_and_has_a_name(job):
     assert job.data["name"]
     if "uses" not in job.data:
-        assert 0 < job.data["timeout-minutes"] <= 150
+        assert 0 < job.data["timeout-minutes"] <= (150 if job.name != TRAINS else 3 * 24 * 60)
 
 
 @releasing
@@ -213,7 +233,33 @@ def test_artifacts_outlive_the_longest_wait_for_an_approval(job):
             assert step["with"]["overwrite"] is True
 
 
-@pytest.mark.parametrize("name", ["release-model.yml", "update-listing.yml"])
+def test_a_machine_of_ones_own_is_used_by_one_job_from_main_that_a_person_let_in_and_that_holds_nothing():
+    own = [job for job in jobs() if "uses" not in job.data and job.data["runs-on"] != "ubuntu-24.04"]
+    (job,) = own
+    assert job.name == TRAINS
+    assert job.data["runs-on"] == ["self-hosted", "${{ inputs.runner }}"]
+    assert job.data["if"] == f"github.ref == 'refs/heads/{BRANCH}'"
+    assert job.rights == {"contents": "read"}
+    traits = TRAITS[Purpose(job.environment)]
+    assert traits.reviewed
+    assert not traits.grants
+    assert_nothing_to_steal(job)
+
+
+def test_a_release_takes_the_model_of_a_tuning_run_by_the_names_that_it_looks_for():
+    flow = read(Path(TUNING_WORKFLOW).name)
+    (upload,) = [
+        step
+        for step in flow["jobs"]["hand-over"]["steps"]
+        if step.get("with", {}).get("name") == "tuned-model" and "upload" in step["uses"]
+    ]
+    assert upload["with"]["path"] == f"work/{FOLDER}/{Stage.HAND_OVER.folder}/{MODEL}"
+    assert list(flow["on"]) == ["workflow_dispatch"]
+    assert len(flow["on"]["workflow_dispatch"]["inputs"]) <= 25
+    assert all(entry["description"] for entry in flow["on"]["workflow_dispatch"]["inputs"].values())
+
+
+@pytest.mark.parametrize("name", ["release-model.yml", "update-listing.yml", "tune-model.yml"])
 def test_one_release_of_a_version_at_a_time_and_none_is_cut_off(name):
     found = read(name)["concurrency"]
     assert found["cancel-in-progress"] is False

@@ -12,7 +12,7 @@ LINES_TYPE = "application/x-ndjson"
 BYTES_TYPE = "application/json"
 """The server refuses octet-stream with 406; it looks at no byte of a chunk (seen on 3.6)."""
 
-_HARMLESS_ENDS = ("/_predict", "/_search", "/_refresh", "/_count", "/_analyze")
+_HARMLESS_ENDS = ("/_predict", "/_search", "/_msearch", "/_refresh", "/_count", "/_analyze")
 """Ends of paths that are asked by POST and change nothing."""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from release_tool.steps.ml.lazy import TableGroup
+from release_tool.steps.lazy import TableGroup
 
 HELP = """Register, deploy and ask models on any OpenSearch from 2.4 on.
 

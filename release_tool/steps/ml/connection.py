@@ -101,8 +101,13 @@ size_option = click.option(
 )
 
 
-def find_cluster(repo: Path, asked: str | None) -> ClusterAddress:
+def find_cluster(repo: Path, asked: str | None, *, where: str = "--cluster") -> ClusterAddress:
     """Return the cluster of an address or of a name in the settings, with paths that hold here.
+
+    Args:
+        repo: whose settings these are.
+        asked: the address or the name.
+        where: what a person named it with, for messages.
 
     Raises:
         UsageError: there is none.
@@ -119,13 +124,11 @@ def find_cluster(repo: Path, asked: str | None) -> ClusterAddress:
         try:
             return of_url(asked, has_user=has_user(os.environ))
         except ValueError as error:
-            raise UsageError(
-                f"--cluster is no address: {error}.", hint="Such as https://search.example.org."
-            ) from error
+            raise UsageError(f"{where} is no address: {error}.", hint="Such as https://search.example.org.") from error
     clusters = {one.name or "": one for one in read_settings(repo).clusters}
     found = clusters.get(asked)
     if found is None:
         known = closest(asked, tuple(clusters)) if clusters else f"{SETTINGS_FILE} names none"
-        raise UsageError(f"--cluster {asked[:80]!r} is neither an address nor a cluster ({known}).")
+        raise UsageError(f"{where} {asked[:80]!r} is neither an address nor a cluster ({known}).")
     files = {key: str(repo / value) for key in ("ca", "certificate", "key") if (value := getattr(found, key))}
     return replace(found, **files)  # type: ignore[arg-type]

@@ -6,7 +6,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from release_tool.steps.ml.lazy import take_ids
+from release_tool.steps.lazy import take_ids
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from toys import config, tokenizer, zipped
 
 from release_tool import cli
 from release_tool.core.ml.register import CHUNK_BYTES
-from release_tool.steps.ml.lazy import TableGroup
+from release_tool.steps.lazy import TableGroup
 
 NOWHERE = "http://127.0.0.1:9"
 

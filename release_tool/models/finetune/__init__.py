@@ -1,0 +1,1 @@
+"""Fine-tuning: teachers, training, encoding; torch."""

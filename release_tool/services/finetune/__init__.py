@@ -1,0 +1,1 @@
+"""Fine-tuning: sources of documents, writers of queries, search engines."""

@@ -1,0 +1,44 @@
+"""Bring a pinned model of a run onto this machine: every byte checked, once, and offline from then on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from release_tool.steps.finetune.running import Work
+
+MODELS = "models"
+WHOLE = ".whole"
+
+
+def model_folder(work: Work, pin: str) -> Path:
+    """Return the folder of a model of the plan, downloaded where that is needed.
+
+    Args:
+        work: of the stage.
+        pin: its name in the plan: ``base``, ``teacher:0``, ``writer``.
+
+    Raises:
+        IntegrityError: a folder is not what it was when the run was planned.
+        SourceError: the hub refuses.
+        Unreachable: broken off; a second run goes on.
+    """
+    from release_tool.core.digest import sha256_bytes
+    from release_tool.services.open_source import open_source
+    from release_tool.steps.finetune.pinning import models_of
+
+    text = work.plan.pins[pin]
+    folder = work.run.path / MODELS / f"{pin.replace(':', '-')}-{sha256_bytes(text.encode())[:16]}"
+    if (folder / WHOLE).is_file():
+        return folder
+    model, _ = models_of(work.recipe)[pin]
+    place = work.place(model)
+    source = open_source(place if place.is_dir() else model, revision=text.rpartition("@")[2])
+    pinned = source.pin()
+    folder.mkdir(parents=True, exist_ok=True)
+    with work.context.console.progress(f"Download {model}", sum(file.size for file in pinned.files), "B") as bar:
+        source.download(pinned.files, folder, bar.advance)
+    (folder / WHOLE).touch()
+    return folder

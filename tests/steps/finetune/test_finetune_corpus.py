@@ -1,0 +1,383 @@
+"""Documents come in whole, what can't be used is told line by line, and what is alike is never on both sides."""
+
+from __future__ import annotations
+
+import gzip
+import itertools
+import json
+import random
+import signal
+
+import pytest
+from killed_stages import killed_at
+from model_files import Files, dense
+
+from release_tool import part_files
+from release_tool.cli import run
+from release_tool.core.finetune.document_rows import RowFault
+from release_tool.core.finetune.raw_rows import RawRow
+from release_tool.core.finetune.records import Document, Grouped, Placed, Rejected
+from release_tool.core.finetune.shingles import similarity_of
+from release_tool.core.finetune.stages import Stage
+from release_tool.part_files import parts, read_rows
+from release_tool.run_folder import RunFolder
+from release_tool.steps.finetune import corpus_grouping, corpus_reading
+
+SPLITS = ("train", "dev", "test")
+VOCABULARY = [f"word{number}" for number in range(400)]
+
+
+class Project:
+    """A recipe over ``docs``, and the run of it."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.recipe, self.docs, self.work = folder / "recipe.toml", folder / "docs", folder / "work"
+        self.docs.mkdir(parents=True)
+        Files(dense()).write(folder / "base")
+        self.write()
+
+    def write(self, corpus='path = "docs"', model="", split=""):
+        self.recipe.write_text(
+            f'[model]\nname = "acme"\nbase = "base"\n{model}\n[corpus]\n{corpus}\n[split]\n{split}\n'
+            "[teach]\nmodels = []\n"
+        )
+
+    def put(self, rows, name="a.jsonl"):
+        data = b"".join(row if isinstance(row, bytes) else json.dumps(row).encode() + b"\n" for row in rows)
+        (self.docs / name).write_bytes(gzip.compress(data, mtime=0) if name.endswith(".gz") else data)
+
+    def go(self, *words):
+        return run(
+            ["-q", "--work", str(self.work), "finetune", *(words or ("run", "--to", "split"))]
+            + (["--recipe", str(self.recipe)] if not words or words[0] == "plan" else [])
+        )
+
+    def rows(self, stage, cls):
+        return list(read_rows(self.state.folder(stage), cls))
+
+    @property
+    def state(self):
+        return RunFolder.below(self.work)
+
+    @property
+    def documents(self):
+        return self.rows(Stage.CORPUS, Document)
+
+    @property
+    def rejects(self):
+        return [(row.where, row.line, row.reason, row.id) for row in self.rows(Stage.CORPUS, Rejected)]
+
+    @property
+    def groups(self):
+        return {row.id: row.group for row in self.rows(Stage.CORPUS, Grouped)}
+
+    @property
+    def places(self):
+        return {row.id: row.split for row in self.rows(Stage.SPLIT, Placed)}
+
+    def counts(self, stage):
+        return self.state.finished(stage).counts
+
+
+@pytest.fixture
+def project(tmp_path):
+    return Project(tmp_path)
+
+
+@pytest.fixture
+def _small_parts(monkeypatch):
+    monkeypatch.setattr(part_files, "PART_ROWS", 40)
+    monkeypatch.setattr(corpus_reading, "PART_ROWS", 40)
+
+
+def similar_rows(seed, count, changes=4):
+    """Return rows of which half are made of others by a few changed words."""
+    rng = random.Random(seed)  # noqa: S311 - equal every time
+    made = []
+    for number in range(count):
+        words = list(rng.choice(made)["text"].split()) if made and rng.random() < 0.5 else rng.choices(VOCABULARY, k=60)
+        for _ in range(rng.randint(0, changes)):
+            words[rng.randrange(60)] = rng.choice(VOCABULARY)
+        made.append({"id": f"d{number}", "text": " ".join(words)})
+    return made
+
+
+def plain_rows(count, start=0):
+    return [{"id": number, "text": f"text number {number}"} for number in range(start, start + count)]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Rows
+
+
+def test_every_row_that_can_not_be_used_is_named_with_its_file_its_line_and_the_reason(project):
+    project.put([{"id": 1, "text": "one"}, b"\n", b"{bad\n", {"id": "x", "text": " "}, {"id": "1", "text": "again"}])
+    project.put([{"id": 1, "text": "in another file"}, b'{"text": "a\xff"}\n', {"text": "two", "id": 2}], "b.jsonl.gz")
+    project.write('path = "docs"\nmax_rejected = 0.9')
+    assert project.go() == 0
+    assert [document.id for document in project.documents] == ["1", "2"]
+    assert project.rejects == [
+        ("a.jsonl", 3, "is no JSON", None),
+        ("a.jsonl", 4, "has a blank text", "x"),
+        ("a.jsonl", 5, "has an id that a row before it has", "1"),
+        ("b.jsonl.gz", 1, "has an id that a row before it has", "1"),
+        ("b.jsonl.gz", 2, "is not UTF-8", None),
+    ]
+    counts = project.counts(Stage.CORPUS)
+    assert (counts["rows"], counts["rejected"], counts["documents"], counts["left_out"]) == (7, 5, 2, 0)
+
+
+def test_more_of_them_than_the_recipe_allows_end_it_with_the_first_reasons(project, capfd):
+    name = "x\x1b[31m\n::error::y.jsonl"
+    project.put([*plain_rows(90), *[b"{bad\n"] * 9, {"id": "i\x07d", "text": ""}], name)
+    project.write('path = "docs"\nmax_rejected = 0.09')
+    assert project.go() == 2
+    said = capfd.readouterr().err
+    assert "10 of 100 rows can't be used" in said
+    assert "line 91: is no JSON" in said
+    assert "and 5 more" in said
+    assert "\x1b[31m" not in said
+    assert "\n::error" not in said
+    assert not project.documents
+    assert len(project.rejects) == 10
+    project.write('path = "docs"\nmax_rejected = 0.1')
+    assert project.go() == 0
+    assert len(project.documents) == 90
+
+
+def test_a_corpus_without_a_document_is_refused(project, capfd):
+    project.put([])
+    assert project.go() == 2
+    assert "There is no document in the corpus" in capfd.readouterr().err
+
+
+def test_files_that_changed_since_the_plan_are_refused(project, capfd):
+    project.put(plain_rows(5))
+    assert project.go("plan") == 0
+    project.put(plain_rows(6))
+    assert project.go("corpus") == 7
+    assert "not what it was when the run was planned" in capfd.readouterr().err
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The sample
+
+
+@pytest.mark.usefixtures("_small_parts")
+def test_a_sample_is_drawn_by_the_seed_and_not_by_the_order(project):
+    project.put(plain_rows(300))
+    project.write('path = "docs"\nmax_documents = 90')
+    assert project.go() == 0
+    first = [document.id for document in project.documents]
+    assert len(first) == 90
+    assert first == sorted(first, key=int)
+    assert sum(int(ident) < 150 for ident in first) == pytest.approx(45, abs=20)
+    assert project.counts(Stage.CORPUS)["left_out"] == 210
+    project.put(reversed(plain_rows(300)))
+    assert project.go() == 0
+    assert [document.id for document in project.documents] == first[::-1]
+    project.write('path = "docs"\nmax_documents = 90', model="seed = 7")
+    assert project.go() == 0
+    assert len(set(first) & {document.id for document in project.documents}) < 60
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Groups and splits
+
+
+def leaks(project):
+    """Return pairs of documents that are near duplicates and on different sides."""
+    places, documents = project.places, project.documents
+    return [
+        (one.id, other.id)
+        for one, other in itertools.combinations(documents, 2)
+        if places[one.id] != places[other.id] and similarity_of(one.whole, other.whole) >= 0.8
+    ]
+
+
+@pytest.mark.usefixtures("_small_parts")
+def test_no_near_duplicate_is_on_another_side_of_a_split(project):
+    project.put(similar_rows(1, 200))
+    project.write(split="dev = 0.2\ntest = 0.3")
+    assert project.go() == 0
+    assert set(project.places.values()) == {"train", "dev", "test"}
+    assert leaks(project) == []
+    found = {split: {project.groups[i] for i, at in project.places.items() if at == split} for split in SPLITS}
+    assert {split: project.counts(Stage.SPLIT)[f"{split}_groups"] for split in SPLITS} == {
+        split: len(groups) for split, groups in found.items()
+    }
+    counts = project.counts(Stage.CORPUS)
+    assert counts["groups"] == len(set(project.groups.values()))
+    assert counts["near_duplicates"] > 20
+    assert counts["exact_duplicates"] == 200 - len({document.text for document in project.documents}) > 5
+    project.write('path = "docs"\nnear_duplicates = false', split="dev = 0.2\ntest = 0.3")
+    assert project.go() == 0
+    assert len(leaks(project)) > 20  # what grouping is for
+
+
+def test_a_title_counts_and_a_lower_similarity_groups_more(project):
+    project.put(similar_rows(2, 80, changes=12))
+    found = []
+    for similarity in (0.9, 0.7, 0.5):
+        project.write(f'path = "docs"\nsimilarity = {similarity}')
+        assert project.go() == 0
+        found.append(project.counts(Stage.CORPUS)["groups"])
+    assert found == sorted(found, reverse=True)
+    assert found[0] > found[-1]
+    project.put([{"id": 1, "title": "One", "text": "two three"}, {"id": 2, "text": "one, two, three"}])
+    assert project.go() == 0
+    assert len(set(project.groups.values())) == 1
+
+
+def test_documents_that_are_added_or_removed_move_no_other_one(project):
+    rows = similar_rows(3, 150)
+    project.put(rows)
+    assert project.go() == 0
+    before, groups = project.places, project.groups
+    more = [{"id": f"n{number}", "text": f"new {number} " + row["text"][::-1]} for number, row in enumerate(rows)]
+    project.put(more + rows[::-1], "a.jsonl")
+    assert project.go() == 0
+    assert {ident: project.places[ident] for ident in before} == before
+    assert {ident: project.groups[ident] for ident in before} == groups
+    gone = {ident for ident, group in groups.items() if group == rows[0]["id"]}
+    project.put([row for row in rows if row["id"] not in gone])
+    assert project.go() == 0
+    assert project.places == {ident: split for ident, split in before.items() if ident not in gone}
+
+
+def test_shares_and_key_of_the_recipe_decide(project):
+    project.put(plain_rows(400))
+    found = {}
+    for split in ("", "dev = 0.0", "test = 0.3", 'key = "another"', "dev = 0.0\ntest = 0.0"):
+        project.write(split=split)
+        assert project.go() == 0
+        found[split] = project.places
+        counts = project.counts(Stage.SPLIT)
+        for name in ("train", "dev", "test"):
+            assert counts[f"{name}_documents"] == list(project.places.values()).count(name)
+            assert counts[f"{name}_groups"] == counts[f"{name}_documents"]
+    sizes = {split: [list(places.values()).count(name) for name in ("dev", "test")] for split, places in found.items()}
+    assert 5 < sizes[""][0] < 40
+    assert 20 < sizes[""][1] < 62
+    assert sizes["dev = 0.0"] == [0, sizes[""][1]]
+    assert 85 < sizes["test = 0.3"][1] < 157
+    assert sizes["dev = 0.0\ntest = 0.0"] == [0, 0]
+    assert found['key = "another"'] != found[""]
+
+
+@pytest.mark.parametrize(("count", "wanted"), [(1, {"train"}), (2, {"train"}), (3, {"train", "dev", "test"})])
+def test_a_tiny_corpus_has_something_in_every_split_or_nothing_held_out(project, capfd, count, wanted):
+    project.put(plain_rows(count))
+    assert project.go() == 0
+    assert set(project.places.values()) == wanted
+    assert ("fewer than three groups" in capfd.readouterr().err) == (count < 3)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Elsewhere
+
+
+def test_documents_in_s3_give_what_the_same_files_give_and_a_new_object_runs_it_again(project, s3):
+    rows = similar_rows(4, 60)
+    project.put(rows[:30], "a.jsonl")
+    project.put(rows[30:], "b.jsonl.gz")
+    assert project.go() == 0
+    local = project.documents, project.groups, project.places
+    bucket, client = s3.make_bucket(), s3.client()
+    for path in project.docs.iterdir():
+        client.upload_file(str(path), bucket, f"c/{path.name}")
+    project.write(f'source = "s3"\ns3_path = "s3://{bucket}/c"')
+    assert project.go() == 0
+    assert (project.documents, project.groups, project.places) == local
+    before = project.state.plan().pins["corpus"]
+    client.put_object(Bucket=bucket, Key="c/c.jsonl", Body=b'{"id": "new", "text": "one more"}\n')
+    assert project.go("corpus") == 0  # it is done, whatever is there now
+    assert project.go() == 0
+    assert project.state.plan().pins["corpus"] != before
+    assert project.documents[-1].id == "new"
+
+
+def test_an_object_that_is_not_there_is_refused_by_plan(project, s3, capfd):
+    project.write(f'source = "s3"\ns3_path = "s3://{s3.make_bucket()}/c"')
+    assert project.go("plan") == 4
+    assert "names no object" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "says"),
+    [
+        ("no-such-name", "corpus.endpoint 'no-such-name' is neither an address nor a cluster"),
+        ("ftp://x", "corpus.endpoint: it is neither http:// nor https://"),
+    ],
+)
+def test_a_cluster_that_nobody_knows_is_refused_by_the_name_of_its_key(project, capfd, endpoint, says):
+    project.write(f'source = "opensearch"\nendpoint = "{endpoint}"\nindex = "i"')
+    assert project.go("plan") == 2
+    assert says in capfd.readouterr().err
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Killed
+
+
+def test_what_was_read_to_its_end_is_not_read_again(project, monkeypatch):
+    project.put(plain_rows(50))
+    project.go("plan")
+    whole = corpus_grouping.group_corpus
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(corpus_grouping, "group_corpus", interrupted)
+    assert project.go("corpus") == 130
+    monkeypatch.setattr(corpus_grouping, "group_corpus", whole)
+    (project.docs / "a.jsonl").unlink()
+    assert project.go("corpus") == 0
+    assert len(project.documents) == 50
+
+
+@pytest.mark.parametrize("sample", ["", "\nmax_documents = 30"], ids=["all of them", "a sample"])
+def test_killed_at_any_moment_it_ends_with_the_same_files(project, tmp_path, sample):
+    rows = similar_rows(5, 50)
+    project.put([*rows[:30], b"{bad\n", *rows[30:], b"{bad\n"])
+    project.write(f'path = "docs"\nmax_rejected = 0.5{sample}')
+    project.docs.rename(tmp_path / "start-docs")
+    start = tmp_path / "start"
+    start.mkdir()
+    for name in ("recipe.toml", "base", "start-docs"):
+        (tmp_path / name).rename(start / name.removeprefix("start-"))
+    command = ["-q", "--work", "{place}/work", "finetune", "run", "--recipe", "{place}/recipe.toml", "--to", "split"]
+    modules = ["rensa", "release_tool.steps.finetune.corpus_grouping", "release_tool.steps.finetune.corpus_reading",
+               "release_tool.steps.finetune.split", "release_tool.services.finetune.file_documents"]  # fmt: skip
+    said = killed_at(
+        command, command, tmp_path / "runs", points=[*range(6, 150, 9), 999], start=start, part_rows=20, imports=modules
+    )
+    whole = said[-1]
+    assert whole["codes"] == [0]
+    assert set(whole["digests"]) == {"corpus", "split"}
+    assert len(said) > 6
+    for one in said[:-1]:
+        assert one["codes"] == [-signal.SIGKILL, 0], one
+        assert one["digests"] == whole["digests"], one
+
+
+@pytest.mark.usefixtures("_small_parts")
+def test_what_is_left_of_a_run_that_was_killed_while_it_read_is_nobodys(tmp_path):
+    limits = corpus_reading.Limits(max_documents=1000, max_rejected=1, seed=1)
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+
+    def read(count, *, dies=False):
+        for number in range(count):
+            document = Document(id=str(number), text="x") if number % 2 else RowFault("is no JSON")
+            yield RawRow(where="index", line=0, read=document, size=1)
+        if dies:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        corpus_reading.read_corpus(read(300, dies=True), tmp_path, scratch, limits, lambda _: None)
+    assert len(parts(scratch, Document.STEM)) == len(parts(tmp_path, Rejected.STEM)) == 3
+    corpus_reading.read_corpus(read(90), tmp_path, scratch, limits, lambda _: None)
+    assert corpus_reading.settle(tmp_path, scratch, 1) == {"rows": 90, "rejected": 45}
+    assert len(list(read_rows(tmp_path, Document))) == len(list(read_rows(tmp_path, Rejected))) == 45
