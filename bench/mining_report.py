@@ -15,6 +15,8 @@ FILE = "mining.json"
 MEMORY, SPEED = 0.25, 0.7
 """Goals beside bm25s: at most this share of its memory, at least this share of its queries a second."""
 LARGE = 10_000_000
+FOREIGN = 0.05
+"""Cores that other work may have used beside a run, before the report points at it."""
 
 INTRODUCTION = """Written by `bench/mining.py`. Synthetic documents of 100 words by Zipf's law over 500,000 words, made
 while they are read; queries are eight words of a document, asked one after another on one thread, 66 hits each. Ours is the
@@ -51,6 +53,7 @@ def render(out: Path) -> str:
     ]
     parts += ["|---|---|---|---|---|---|---|---|", *map(_row, rows), ""]
     parts += [_goals(rows), "", _projection([row for row in rows if row["engine"] == "tantivy"]), ""]
+    parts += [remark for row in rows if (remark := _disturbed(row))]
     versions = ", ".join(f"{name} {version}" for row in rows[-2:] for name, version in row["versions"].items())
     parts.append(
         f"Both have {found['agreement']:.1%} of the first ten documents in common, over {found['queries']:,} queries. "
@@ -76,6 +79,17 @@ def _goals(rows: list[dict[str, Any]]) -> str:
     return (
         f"Memory: {memory:.2f} of bm25s's (goal: ≤ {MEMORY}{_mark(kept=memory <= MEMORY)}). Queries/s: {speed:.2f} of "
         f"bm25s's (goal: ≥ {SPEED}{_mark(kept=speed >= SPEED)})."
+    )
+
+
+def _disturbed(row: dict[str, Any]) -> str:
+    """Point at a run beside which something else ran; empty for others."""
+    used = row["process"]["foreign_cpu_s"] / row["process"]["wall_s"]
+    if used <= FOREIGN:
+        return ""
+    return (
+        f"**Other work used {used:.2f} of a core while {row['engine']} ran with {row['documents']:,} documents**: its times "
+        "are upper bounds, its queries/s a lower one, and what is held against them is no result yet.\n"
     )
 
 
