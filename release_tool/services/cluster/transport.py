@@ -211,6 +211,7 @@ class Cluster:
 _HINTS = {
     401: "Set RELEASE_TOOL_CLUSTER_USER and RELEASE_TOOL_CLUSTER_PASSWORD, or auth under [clusters.NAME].",
     403: "The user has no right to do this; ask for a role such as ml_full_access.",
+    404: "Nothing of that id is there: release-tool ml search, ml group search and ml connector search list what is.",
 }
 
 

@@ -212,6 +212,16 @@ def test_a_refusal_a_lack_and_silence_are_told_apart(server, opened, reply, erro
     assert type(caught.value) is error
 
 
+@pytest.mark.parametrize(
+    "request_", [api.update_group("g", {}), api.get_model("m"), api.get_task("t")], ids=["group", "model", "task"]
+)
+def test_an_id_that_nobody_has_is_told_with_where_ids_are_listed(server, opened, request_):
+    server.replies = [(404, {"error": {"reason": "nothing that words.py explains"}})]
+    with pytest.raises(Refused) as caught:
+        opened(plain(server)).send(request_)
+    assert "ml search" in caught.value.hint
+
+
 def test_a_cluster_that_can_not_now_is_asked_again(server, opened):
     server.replies = [(503, {}), (429, {}), (200, {"a": 1})]
     assert opened(plain(server), pauses=(0, 0)).send(api.root()) == {"a": 1}
