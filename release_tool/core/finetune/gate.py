@@ -82,10 +82,8 @@ def _set(one: Evaluated, limits: Limits) -> list[str]:
 def _guard(one: Evaluated, limits: Limits) -> list[str]:
     if -one.gain * POINTS <= limits.max_guard_drop + ROUNDING:
         return []
-    return [
-        f"{name_of(one)}: the guard loses {points(one.gain)} points of nDCG@10; "
-        f"{limits.max_guard_drop:g} may be lost (evaluate.max_guard_drop)"
-    ]
+    lost = f"the guard loses {points(-one.gain).lstrip('+')} points of nDCG@10"
+    return [f"{name_of(one)}: {lost}; {limits.max_guard_drop:g} may be lost (evaluate.max_guard_drop)"]
 
 
 def _flops(one: Evaluated, evaluation: Evaluation) -> list[str]:
@@ -96,7 +94,5 @@ def _flops(one: Evaluated, evaluation: Evaluation) -> list[str]:
     if after <= base * limits.max_flops_ratio + ROUNDING:
         return []
     whose = "the base has" if evaluation.before is Before.BASE else "training was to reach"
-    return [
-        f"{name_of(one)}: FLOPS {after:.2f} are more than {limits.max_flops_ratio:g} times the {base:.2f} that {whose} "
-        "(evaluate.max_flops_ratio)"
-    ]
+    more = f"FLOPS {after:.2f} are more than {limits.max_flops_ratio:g} times the {base:.2f} that {whose}"
+    return [f"{name_of(one)}: {more} (evaluate.max_flops_ratio)"]
