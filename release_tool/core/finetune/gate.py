@@ -82,7 +82,7 @@ def _set(one: Evaluated, limits: Limits) -> list[str]:
 def _guard(one: Evaluated, limits: Limits) -> list[str]:
     if -one.gain * POINTS <= limits.max_guard_drop + ROUNDING:
         return []
-    lost = f"the guard loses {points(one.gain)} points of nDCG@10"
+    lost = f"the guard loses {points(-one.gain).lstrip('+')} points of nDCG@10"
     return [f"{name_of(one)}: {lost}; {limits.max_guard_drop:g} may be lost (evaluate.max_guard_drop)"]
 
 
@@ -94,5 +94,5 @@ def _flops(one: Evaluated, evaluation: Evaluation) -> list[str]:
     if after <= base * limits.max_flops_ratio + ROUNDING:
         return []
     whose = "the base has" if evaluation.before is Before.BASE else "training was to reach"
-    allowed = f"{limits.max_flops_ratio:g} times the {base:.2f} that {whose}"
-    return [f"{name_of(one)}: FLOPS {after:.2f} are more than {allowed} (evaluate.max_flops_ratio)"]
+    more = f"FLOPS {after:.2f} are more than {limits.max_flops_ratio:g} times the {base:.2f} that {whose}"
+    return [f"{name_of(one)}: {more} (evaluate.max_flops_ratio)"]
