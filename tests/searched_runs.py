@@ -48,7 +48,8 @@ class World:
         (folder / "recipe.toml").write_text(
             f'[model]\nname = "acme"\nbase = "base"\nkind = "{self.kind}"\n[corpus]\n{self.sources}'
             "[teach]\nmodels = []\n[select]\nnegatives = 1\n[queries]\n"
-            f'provider = "{self.provider}"\npath = "documents.jsonl"\nendpoint = "http://127.0.0.1:9/v1"\n{self.keys}',
+            f'provider = "{self.provider}"\npath = "documents.jsonl"\nendpoint = "http://127.0.0.1:9/v1"\n'
+            f'model = "writer"\n{self.keys}',
             encoding="utf-8",
         )
         work = folder / "work"

@@ -56,13 +56,20 @@ def sample_of(rows: Iterable[tuple[str, list[str], Any]]) -> Sample:
 def measure(model: Any, sample: Sample) -> dict[str, float]:
     """Return ``ndcg_at_10`` (0 to 1), for sparse models ``flops``, too; the model's mode is left as it was."""
     queries, documents = encode(model, sample.queries, query=True), encode(model, sample.documents)
+    measures = {FLOPS: products(share(queries), share(documents))} if is_sparse(model) else {}
+    return {NDCG: ndcg(similarity(model, queries, documents), torch.tensor(sample.positives)), **measures}
+
+
+def similarity(model: Any, queries: torch.Tensor, documents: torch.Tensor) -> torch.Tensor:
+    """Return the scores [queries, documents] of what ``encode`` returned.
+
+    The library multiplies two sparse tensors, for which torch takes a layout that it warns of as beta; with one side
+    dense it does not. Queries are the smaller side.
+    """
     if is_sparse(model):
-        scores = torch.sparse.mm(documents, queries.to_dense().T).T
-        measures = {FLOPS: products(share(queries), share(documents))}
-    else:
-        scores = model.similarity(queries, documents)
-        measures = {}
-    return {NDCG: ndcg(scores, torch.tensor(sample.positives)), **measures}
+        return torch.sparse.mm(documents, queries.to_dense().T).T
+    scores: torch.Tensor = model.similarity(queries, documents)
+    return scores
 
 
 def ndcg(scores: torch.Tensor, positives: torch.Tensor) -> float:

@@ -19,7 +19,7 @@ from release_tool.core.finetune.training_job import Start, TrainJob
 from release_tool.core.kinds import ModelKind
 from release_tool.documents import write_atomic
 from release_tool.errors import UsageError
-from release_tool.models.finetune.dev_measure import FLOPS, encode, measure, sample_of, share
+from release_tool.models.finetune.dev_measure import FLOPS, encode, measure, sample_of, share, similarity
 from release_tool.models.finetune.mlm_head import fit_head, is_without_head
 from release_tool.models.finetune.query_weights import base_weights, counted_weights, ones
 from release_tool.models.finetune.saving import save_model_folder
@@ -158,7 +158,7 @@ def _spreads(model: Any, rows: Dataset, texts: Texts) -> tuple[float, float]:
     """Return the median spread of a row's labels and of the model's own scores."""
     labels, scores = [], []
     for query, documents, label in first_rows(rows, texts, MEASURED_ROWS):
-        found = model.similarity(encode(model, [query], query=True), encode(model, documents))
+        found = similarity(model, encode(model, [query], query=True), encode(model, documents))
         scores.append(float(found.max() - found.min()))
         if label is not None:
             labels.append(max(label) - min(label))

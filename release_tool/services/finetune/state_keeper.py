@@ -6,7 +6,7 @@ import signal
 import threading
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from release_tool.errors import PublishError, ReleaseError, Unreachable, WorkFolderBusy
 from release_tool.services.finetune.state_claim import BEAT_SECONDS, HeldClaim
@@ -21,6 +21,14 @@ if TYPE_CHECKING:
 
 PUSH_SECONDS = 60
 """What a lost machine loses at most, beside what the stage has not written yet."""
+
+
+STOP = signal.SIGUSR1
+"""Interrupts this command where it stands. Not SIGINT: a command in the background of a shell's script ignores that."""
+
+
+def _interrupt(*_: object) -> NoReturn:
+    raise KeyboardInterrupt
 
 
 @dataclass
@@ -53,7 +61,7 @@ class StateKeeper:
                 self.store.claim.beat()
             except WorkFolderBusy as error:
                 self.lost = error
-                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+                signal.pthread_kill(threading.main_thread().ident or 0, STOP)
                 return
             except (Unreachable, PublishError) as error:  # the log holds others off, should this last
                 self.warn(f"The claim at --state was not renewed: {error}")
@@ -65,7 +73,7 @@ class StateKeeper:
                 self.store.push(RUN, self._folder)
             except WorkFolderBusy as error:
                 self.lost = error
-                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+                signal.pthread_kill(threading.main_thread().ident or 0, STOP)
                 return
             except (ReleaseError, OSError) as error:  # a folder may go while it is looked through
                 self.warn(f"--state is behind: {error}")
@@ -113,6 +121,7 @@ def keeping(
         say(f"The run was taken over from {before}.")
     keeper = StateKeeper(store=StateStore(bucket=bucket, path=path, claim=claim), warn=warn)
     threads = [threading.Thread(target=one, daemon=True) for one in (keeper.beat, keeper.send)]
+    before_stop = signal.signal(STOP, _interrupt)
     try:
         keeper.store.load()
         keeper.store.bring_run()
@@ -129,6 +138,7 @@ def keeping(
         for thread in threads:
             if thread.is_alive():
                 thread.join()
+        signal.signal(STOP, before_stop)
         if keeper.lost is None:
             with suppress(Unreachable, PublishError):  # it gets old by itself
                 claim.release()

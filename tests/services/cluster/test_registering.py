@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
@@ -321,6 +322,13 @@ def test_a_model_is_deployed_changed_undeployed_and_deleted_with_its_group(lines
             seen = str(error)
     assert "throttled" in seen
     lines("update", model, "--no-rate-limit")
+    # The nodes learn of it after update has been answered, as they did of the limit.
+    ended = time.monotonic() + 20
+    while time.monotonic() < ended:
+        with suppress(ServiceUnable):
+            cluster.once(api.predict(model, text))
+            break
+        time.sleep(0.1)
     for _ in range(5):
         assert cluster.once(api.predict(model, text))["inference_results"]
     assert lines("undeploy", model)
