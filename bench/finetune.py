@@ -60,7 +60,7 @@ KEYS = {
     "dense": "steps = 60\nsave_steps = 30\n",
     "sparse": "steps = 40\nsave_steps = 20\n",
 }
-"""Of [train], written down before anything was measured: no judgement of the set chose them."""
+"""Of [train], written down before a run of this program was measured."""
 
 
 def write_project(folder: Path, kind: str, base: Path, cranfield: Path) -> Path:

@@ -18,8 +18,9 @@ SETS = {"held-out": "queries made of held-out documents", "set": "the collection
 INTRODUCTION = """Written by `bench/finetune.py`. all-MiniLM-L6-v2 is trained on the documents of Cranfield alone: queries that the
 offline provider makes of the documents of split train, BM25 negatives, no teacher, no service. Split test is never trained
 on, nor used as negatives, and its queries search all documents. The collection's own queries and judgements are read by
-nothing but the last measurement; the recipe was written down before it. nDCG@10 is graded, the interval is of 95 % of the
-resamples, p of a two-sided paired randomisation test.
+nothing of the run but its last measurement. They were seen once before: while the offline provider was written, its kinds of
+queries were tried on this collection, with the scores of its own queries beside; what is told of those may flatter it.
+nDCG@10 is graded, the interval is of 95 % of the resamples, p of a two-sided paired randomisation test.
 """
 
 
