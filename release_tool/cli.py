@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-__all__ = ["COMMANDS", "Context", "cli", "main", "run"]
+__all__ = ["COMMANDS", "cli", "main", "run"]
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "plan": ("release_tool.steps.plan", "Decide and name everything about a release."),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from release_tool.cli import Context
+    from release_tool.global_options import Context
 
 draft_option = click.option(
     "--draft", "--dry-run", "draft", is_flag=True, help="Print what would change as a diff, and change nothing."

@@ -10,8 +10,8 @@ import click
 from release_tool.steps import emit
 
 if TYPE_CHECKING:
-    from release_tool.cli import Context
     from release_tool.core.kinds import ModelKind
+    from release_tool.global_options import Context
 
 HELP = """Let the source itself answer the probes.
 

@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from release_tool.cli import Context
     from release_tool.core.kinds import ModelKind
+    from release_tool.global_options import Context
     from release_tool.workers import Worker
 
 

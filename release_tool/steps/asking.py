@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from release_tool.cli import Context
+    from release_tool.global_options import Context
     from release_tool.steps.measuring import Answered, Target
 
 PARALLEL_RINGS = 2

@@ -11,7 +11,7 @@ import click
 from release_tool.steps import emit
 
 if TYPE_CHECKING:
-    from release_tool.cli import Context
+    from release_tool.global_options import Context
 
 HELP = """Measure size, speed and memory of archives, side by side.
 

@@ -12,8 +12,8 @@ from release_tool.steps.benching import Subject
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from release_tool.cli import Context
     from release_tool.core.bundle import Bundle
+    from release_tool.global_options import Context
     from release_tool.steps.proving import Release
 
 

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from release_tool.cli import Context
     from release_tool.core.bundle import Bundle
     from release_tool.core.speed import Beside, Measured, Speed
+    from release_tool.global_options import Context
     from release_tool.services.speed_ring import Lengths
     from release_tool.services.speed_rounds import Candidate, Found, Timed
     from release_tool.steps.proving import Release

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import timedelta
 
-    from release_tool.cli import Context
     from release_tool.core.notice import Build, BuildNotice
+    from release_tool.global_options import Context
     from release_tool.services.clock import Clock
     from release_tool.services.jenkins import JenkinsServer, Starter
     from release_tool.steps.notifying import Kept

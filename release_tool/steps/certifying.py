@@ -12,8 +12,8 @@ from release_tool.core.speed import Speed, speed_name
 from release_tool.errors import ReleaseError
 
 if TYPE_CHECKING:
-    from release_tool.cli import Context
     from release_tool.documents import WorkFolder
+    from release_tool.global_options import Context
     from release_tool.steps.proving import Release
 
 

@@ -10,10 +10,10 @@ import click
 from release_tool.steps import emit
 
 if TYPE_CHECKING:
-    from release_tool.cli import Context
     from release_tool.core.plan import ReleasePlan
     from release_tool.documents import WorkFolder
     from release_tool.errors import ReleaseError
+    from release_tool.global_options import Context
     from release_tool.services.bucket import Bucket
 
 HELP = """Look in the bucket whether the planned version is taken.

@@ -10,10 +10,10 @@ import click
 from release_tool.steps import emit
 
 if TYPE_CHECKING:
-    from release_tool.cli import Context
     from release_tool.core.archive_facts import ArchiveFacts
     from release_tool.core.proof import Proof
     from release_tool.core.verdicts import Range, Verdict
+    from release_tool.global_options import Context
 
 HELP = """Say on which OpenSearch versions an archive deploys.
 

@@ -11,8 +11,8 @@ from click.core import ParameterSource
 from release_tool.steps import emit
 
 if TYPE_CHECKING:
-    from release_tool.cli import Context
     from release_tool.core.github_findings import Finding
+    from release_tool.global_options import Context
     from release_tool.services.machine import Check
 
 MARKS = {"ok": "ok      ", "note": "note    ", "missing": "MISSING ", "unseen": "UNSEEN  "}

@@ -12,10 +12,10 @@ from release_tool.steps import emit
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from release_tool.cli import Context
     from release_tool.core.plan import PlannedFile, ReleasePlan
     from release_tool.core.source import SourceFile, SourceSnapshot
     from release_tool.documents import WorkFolder
+    from release_tool.global_options import Context
     from release_tool.services.sources import Source
 
 PLAN = "plan.json"

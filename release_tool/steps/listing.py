@@ -12,7 +12,7 @@ from release_tool.steps import draft_option, emit
 from release_tool.steps.jenkins_options import jenkins_options, optional_options_of
 
 if TYPE_CHECKING:
-    from release_tool.cli import Context
+    from release_tool.global_options import Context
 
 HELP = """Show, make anew and publish the listings of what can be had.
 

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from release_tool.cli import Context
     from release_tool.documents import WorkFolder
+    from release_tool.global_options import Context
     from release_tool.services.bucket import Bucket
     from release_tool.services.clock import Clock
     from release_tool.steps.building import Connection, Options, Planned

@@ -11,8 +11,8 @@ import click
 from release_tool.steps import draft_option, emit, emit_text
 
 if TYPE_CHECKING:
-    from release_tool.cli import Context
     from release_tool.core.catalogue import Difference, Meaning
+    from release_tool.global_options import Context
 
 HELP = """List, show, compare and yank what was released.
 

@@ -10,7 +10,7 @@ import click
 from release_tool.steps import emit
 
 if TYPE_CHECKING:
-    from release_tool.cli import Context
+    from release_tool.global_options import Context
     from release_tool.services.node import NodeStatus
 
 MEGABYTE = 1_000_000

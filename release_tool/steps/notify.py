@@ -14,10 +14,10 @@ from release_tool.steps.building import Planned, ask_jenkins, connect, line_of, 
 from release_tool.steps.jenkins_options import jenkins_options, options_of
 
 if TYPE_CHECKING:
-    from release_tool.cli import Context
     from release_tool.core.notice import Build
     from release_tool.core.receipt import Receipt
     from release_tool.documents import WorkFolder
+    from release_tool.global_options import Context
     from release_tool.services.clock import Clock
     from release_tool.steps.building import Options
 

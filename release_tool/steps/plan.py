@@ -13,11 +13,11 @@ from release_tool.steps.options import collect_inputs, model_argument, origins, 
 from release_tool.steps.plan_inputs import faults_of_event, folder_of, from_run
 
 if TYPE_CHECKING:
-    from release_tool.cli import Context
     from release_tool.core.inputs import Raw
     from release_tool.core.plan import ReleasePlan, SourceFacts
     from release_tool.core.request import ReleaseRequest
     from release_tool.errors import Fault
+    from release_tool.global_options import Context
     from release_tool.services.sources import Source
 
 MAX_IDF_BYTES = 32 * 1024 * 1024

@@ -12,8 +12,8 @@ from release_tool.core.proposal import PROPOSAL_NAME, Proposal, ProposalState
 from release_tool.steps import emit
 
 if TYPE_CHECKING:
-    from release_tool.cli import Context
     from release_tool.core.ledger_rows import Published
+    from release_tool.global_options import Context
     from release_tool.services.clock import Clock
     from release_tool.services.github_repository import Pull, Repository
     from release_tool.steps.proposing import Draft

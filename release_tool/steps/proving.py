@@ -14,13 +14,13 @@ from release_tool.core.proof import NODE, RINGS, Proof, proof_name
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from release_tool.cli import Context
     from release_tool.core.bundle import Bundle
     from release_tool.core.kinds import ModelKind
     from release_tool.core.plan import ReleasePlan
     from release_tool.core.probes import ProbeSet
     from release_tool.core.source import SourceSnapshot
     from release_tool.documents import WorkFolder
+    from release_tool.global_options import Context
     from release_tool.steps.answering import Oracle
     from release_tool.steps.asking import Beside
     from release_tool.steps.measuring import Reference, Target, Verdict

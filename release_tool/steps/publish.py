@@ -13,8 +13,8 @@ from release_tool.steps import emit
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from release_tool.cli import Context
     from release_tool.core.receipt import Receipt
+    from release_tool.global_options import Context
     from release_tool.steps.publishing import Publisher
 
 DEFAULT_FOLDER = "published"

@@ -11,9 +11,9 @@ import click
 from release_tool.steps import emit
 
 if TYPE_CHECKING:
-    from release_tool.cli import Context
     from release_tool.core.bundle import Bundle
     from release_tool.core.quality import Budget, Judged, Quality
+    from release_tool.global_options import Context
     from release_tool.sets import JudgedSet
     from release_tool.steps.proving import Release
     from release_tool.steps.quality_encoding import Wanted

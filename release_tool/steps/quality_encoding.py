@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from release_tool.cli import Context
     from release_tool.console import Progress
     from release_tool.core.bundle import Bundle
     from release_tool.core.kinds import ModelKind
     from release_tool.core.probes import Probe
+    from release_tool.global_options import Context
     from release_tool.services.ring_processes import Running
     from release_tool.sets import Block, JudgedSet
     from release_tool.steps.measuring import Target

@@ -11,7 +11,7 @@ from release_tool.packaged import packaged_set
 from release_tool.sets import JudgedSet, open_set
 
 if TYPE_CHECKING:
-    from release_tool.cli import Context
+    from release_tool.global_options import Context
 
 
 def chosen_sets(context: Context, folders: tuple[Path, ...], named: tuple[str, ...]) -> tuple[JudgedSet, ...]:

@@ -11,10 +11,10 @@ import click
 from release_tool.steps import emit
 
 if TYPE_CHECKING:
-    from release_tool.cli import Context
     from release_tool.core.bundle import Bundle
     from release_tool.core.certificate import Certificate
     from release_tool.documents import WorkFolder
+    from release_tool.global_options import Context
 
 RECORDED = "recorded.json"
 """The certificate's bundle: which layers of an int8 model stayed in float32 is read there and not searched again."""

@@ -18,8 +18,8 @@ from release_tool.errors import IntegrityError, UsageError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from release_tool.cli import Context
     from release_tool.documents import WorkFolder
+    from release_tool.global_options import Context
     from release_tool.steps.measuring import Reference, Target, Verdict
 
 GIVE_CERTIFICATE = "Give a certificate-<artifact id>.json, as release-tool validate writes it."

@@ -12,9 +12,9 @@ from release_tool.steps import draft_option, emit
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from release_tool.cli import Context
     from release_tool.core.ledger import Row
     from release_tool.core.ledger_rows import Published
+    from release_tool.global_options import Context
     from release_tool.steps.worktree import Change, State
 
 HELP = """Write a release into the ledger and the files that follow from it.

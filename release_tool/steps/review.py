@@ -12,10 +12,10 @@ from release_tool.steps import emit
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from release_tool.cli import Context
     from release_tool.core.bundle import FileDigest
     from release_tool.core.page_build import Reviewed
     from release_tool.core.review import Review
+    from release_tool.global_options import Context
 
 TEMPLATES = ("review.html.j2", "review.md.j2")
 WHOLE = "The whole page is review.md in the work folder; a workflow keeps it as its artifact review."

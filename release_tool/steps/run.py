@@ -20,8 +20,8 @@ from release_tool.steps.options import collect_inputs, model_argument, origins, 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from release_tool.cli import Context
     from release_tool.core.inputs import Raw
+    from release_tool.global_options import Context
     from release_tool.steps.review import ReviewResult
 
 

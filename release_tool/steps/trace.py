@@ -14,11 +14,11 @@ from release_tool.steps.options import collect_inputs, model_argument, request_o
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from release_tool.cli import Context
     from release_tool.core.bundle import Bundle
     from release_tool.core.inputs import Raw
     from release_tool.core.plan import ReleasePlan
     from release_tool.documents import WorkFolder
+    from release_tool.global_options import Context
     from release_tool.steps.answering import Oracle
     from release_tool.workers import Worker
 

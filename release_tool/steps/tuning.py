@@ -6,8 +6,8 @@ import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from release_tool.cli import Context
     from release_tool.core.plan import ReleasePlan
+    from release_tool.global_options import Context
 
 
 def check_tuning_run(context: Context, plan: ReleasePlan) -> None:

@@ -12,7 +12,7 @@ from release_tool.core.proof import RINGS, RUNTIME
 from release_tool.steps import emit
 
 if TYPE_CHECKING:
-    from release_tool.cli import Context
+    from release_tool.global_options import Context
     from release_tool.steps.asking import Beside
     from release_tool.steps.measuring import Verdict
 

@@ -13,8 +13,8 @@ from release_tool.steps import emit
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from release_tool.cli import Context
     from release_tool.documents import WorkFolder
+    from release_tool.global_options import Context
 
 HELP = """Hold what other jobs handed on against what they said.
 

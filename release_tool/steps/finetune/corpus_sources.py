@@ -9,9 +9,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from release_tool.cli import Context
     from release_tool.core.finetune.raw_rows import RawRow
     from release_tool.core.finetune.sections import CorpusSection
+    from release_tool.global_options import Context
     from release_tool.services.cluster.transport import Cluster
 
 

@@ -10,9 +10,9 @@ import click
 from release_tool.steps import emit
 
 if TYPE_CHECKING:
-    from release_tool.cli import Context
     from release_tool.core.finetune.doctor import Finding
     from release_tool.core.finetune.recipe import Recipe
+    from release_tool.global_options import Context
     from release_tool.services.finetune.index_documents import IndexDocuments
 
 HELP = """Say what stands in the way of a run, and how it is put right; nothing is paid for or changed.

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from release_tool.steps.finetune.given_files import PINS, REMOTE, given_file
 
 if TYPE_CHECKING:
-    from release_tool.cli import Context
     from release_tool.core.finetune.recipe import Recipe
     from release_tool.core.finetune.stages import FinetunePlan
     from release_tool.errors import Fault
+    from release_tool.global_options import Context
     from release_tool.services.sources import Pinned
 
 

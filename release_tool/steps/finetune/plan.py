@@ -11,9 +11,9 @@ from release_tool.steps import emit
 from release_tool.steps.finetune.state import open_state, state_options
 
 if TYPE_CHECKING:
-    from release_tool.cli import Context
     from release_tool.core.finetune.recipe import Recipe
     from release_tool.core.finetune.stages import FinetunePlan
+    from release_tool.global_options import Context
 
 HELP = """Read a recipe, pin what it names, and say what the run will take.
 

@@ -12,8 +12,8 @@ from release_tool.steps.finetune.plan import max_dollars_option
 from release_tool.steps.finetune.state import open_state, state_options
 
 if TYPE_CHECKING:
-    from release_tool.cli import Context
     from release_tool.core.finetune.stages import Stage
+    from release_tool.global_options import Context
 
 HELP = """Run every stage that is not done yet.
 

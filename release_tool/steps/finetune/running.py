@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-    from release_tool.cli import Context
     from release_tool.core.finetune.recipe import Recipe
     from release_tool.core.finetune.stages import FinetunePlan, StageState
+    from release_tool.global_options import Context
     from release_tool.run_folder import RunFolder
     from release_tool.services.finetune.state_keeper import StateKeeper
 

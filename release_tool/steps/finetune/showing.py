@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from release_tool.cli import Context
     from release_tool.core.finetune.records import Selected
+    from release_tool.global_options import Context
 
 MAX_TEXT = 160
 """Characters of a text."""

@@ -11,7 +11,7 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from release_tool.cli import Context
+    from release_tool.global_options import Context
     from release_tool.services.bucket import Bucket
     from release_tool.services.finetune.state_keeper import StateKeeper
 

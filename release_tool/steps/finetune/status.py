@@ -10,8 +10,8 @@ import click
 from release_tool.steps import emit
 
 if TYPE_CHECKING:
-    from release_tool.cli import Context
     from release_tool.core.finetune.stages import FinetunePlan, Stage
+    from release_tool.global_options import Context
     from release_tool.run_folder import RunFolder
 
 HELP = """Say which stages are done, and what they made.
