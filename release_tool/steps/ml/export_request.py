@@ -16,7 +16,7 @@ HELP = """Print the HTTP requests of another ml command instead of sending them.
 
 The command runs as it would, against a cluster that is not there: nothing is sent, and what a cluster would have told
 stands as a variable, such as $MODEL_ID. So do credentials; no value of one is printed. Requests that only look are left
-out where there are others.
+out where there are others. What bench and swap send can't be said without a cluster.
 
 \b
 Examples:
@@ -24,6 +24,13 @@ Examples:
   release-tool ml export-request --as dev-tools register all-MiniLM-L6-v2
   release-tool ml export-request --server-version 2.6 undeploy cleMb4kBJ1eYAeTMFFg4
 """
+
+
+NO_EXPORT = {
+    "bench": "bench sends what predict sends, very often; export that.",
+    "swap": "What swap sends depends on what the cluster holds and answers; swap --dry-run says what it would do.",
+}
+"""Command → why there is nothing to print."""
 
 
 @click.command(
@@ -61,8 +68,8 @@ def command(ctx: click.Context, /, *, form: str, server_version: str, words: tup
         raise click.UsageError("There is no command to export.", ctx)
     ctx.meta[RECORDER] = recorder
     name, chosen, rest = group.resolve_command(ctx, list(words))
-    if name == "bench":
-        raise click.UsageError("bench sends what predict sends, very often; export that.", ctx)
+    if name in NO_EXPORT:
+        raise click.UsageError(NO_EXPORT[name], ctx)
     if chosen is None or name == ctx.info_name:
         raise click.UsageError(f"{name!r} sends no request of its own.", ctx)
     # What the command would say of its progress is not so.

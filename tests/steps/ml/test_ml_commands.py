@@ -132,6 +132,13 @@ def test_a_text_that_looks_like_a_variable_is_exported_as_it_is(capsys):
     assert text in sent["text"]
 
 
+def test_a_swap_is_not_played_through_without_a_cluster(tmp_path, capsys):
+    work = tmp_path / "w"
+    assert cli.run(["--work", str(work), "ml", "export-request", "swap", "abc", "def", "--release", str(tmp_path)]) == 2
+    assert "swap --dry-run" in capsys.readouterr().err
+    assert not work.exists()
+
+
 @pytest.mark.parametrize(("words", "why"), [(("predict", "abc", "hi"), "--function"), (("bench", "abc"), "predict")])
 def test_what_a_model_does_must_be_said_where_no_cluster_says_it(words, why, capsys):
     assert cli.run(["ml", "export-request", *words]) == 2
