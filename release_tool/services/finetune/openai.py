@@ -212,11 +212,12 @@ class Live:
         Raises:
             Unreachable: many of them, and nothing else.
         """
+        enough = max(IN_A_ROW, self.service.section.parallel)
         with self._lock:
             self._failed += 1
-            is_gone = self._failed >= max(IN_A_ROW, self.service.section.parallel)
+            is_gone = self._failed >= enough
         if is_gone:
-            raise Unreachable(
-                f"{self.service.address} has answered none of {self._failed} questions in a row: {error.reason}.",
+            raise Unreachable(  # those that were on their way by then say the same
+                f"{self.service.address} has answered none of {enough} questions in a row: {error.reason}.",
                 hint="What was answered is kept: see to the service, then run the stage again.",
             ) from error
