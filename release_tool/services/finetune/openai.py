@@ -99,6 +99,7 @@ class Live:
     first_pause: float = FIRST_PAUSE
     _stop: threading.Event = field(default_factory=threading.Event, init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
+    _fatal: BaseException | None = field(default=None, init=False)
     _failed: int = field(default=0, init=False)
     """Questions in a row that failed for want of the service."""
     _not_before: float = field(default=0.0, init=False)
@@ -119,14 +120,31 @@ class Live:
         pool = ThreadPoolExecutor(section.parallel, thread_name_prefix="ask")
         try:
             for question in questions:
-                waiting.append(pool.submit(self._answer, question))
+                waiting.append(pool.submit(self._asked, question))
                 if len(waiting) >= section.parallel * AHEAD:
-                    yield waiting.popleft().result()
+                    yield self._taken(waiting.popleft())
             while waiting:
-                yield waiting.popleft().result()
+                yield self._taken(waiting.popleft())
         finally:
             self._stop.set()
             pool.shutdown(wait=True, cancel_futures=True)
+
+    def _asked(self, question: Question) -> Answer:
+        """Answer a question; what ends the stage stops every thread before it sends another one."""
+        try:
+            return self._answer(question)
+        except BaseException as error:
+            with self._lock:
+                self._fatal = self._fatal or error
+            self._stop.set()
+            raise
+
+    def _taken(self, future: Future[Answer]) -> Answer:
+        """Return an answer; one that was given up because the stage ends is none."""
+        answer = future.result()
+        if self._fatal is not None:
+            raise self._fatal
+        return answer
 
     def _count_stored(self, question: Question) -> None:
         """Count what was paid for a question before: the budget is that of the stage and not of this run of it."""
