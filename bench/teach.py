@@ -17,7 +17,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import random
 import shutil
 import statistics
 import subprocess
@@ -27,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import machine
+import numpy as np
 import variants_report
 
 HERE = Path(__file__).resolve().parent
@@ -45,7 +45,7 @@ def prepare(options: argparse.Namespace, scratch: Path) -> None:
     from release_tool.part_files import PartWriter
 
     shutil.rmtree(scratch, ignore_errors=True)
-    draw = random.Random(SEED)  # noqa: S311 - no secret
+    draw = np.random.default_rng(SEED)
     ids = []
     with PartWriter(scratch / "corpus", Document.STEM) as writer:
         for row in lines(options.cranfield / "corpus.jsonl"):
@@ -55,7 +55,7 @@ def prepare(options: argparse.Namespace, scratch: Path) -> None:
     asked = list(lines(options.cranfield / "queries.jsonl"))[: options.queries]
     with PartWriter(scratch / "queries", Query.STEM) as writer, PartWriter(scratch / "mine", Mined.STEM) as candidates:
         for row in asked:
-            first, *others = draw.sample(ids, DOCUMENTS)
+            first, *others = draw.choice(ids, DOCUMENTS, replace=False).tolist()
             writer.add(Query(id=row["_id"], text=row["text"], document=first))
             scores = tuple(0.0 for _ in others)
             candidates.add(
@@ -86,7 +86,6 @@ def lines(path: Path) -> Any:
 
 def predict(scratch: Path) -> None:
     """Score as a person would, in this process; keep the scores and the seconds."""
-    import numpy as np
     import torch
     from sentence_transformers import CrossEncoder
     from transformers.utils import logging
@@ -152,8 +151,6 @@ def measured(side: str, scratch: Path) -> dict[str, Any]:
 
 def difference(scratch: Path) -> tuple[int, float, float]:
     """Return how many pairs were scored, how far apart both sides are at most, and the spread of the scores."""
-    import numpy as np
-
     from release_tool.core.finetune.records import Taught
     from release_tool.part_files import read_rows
 

@@ -61,7 +61,7 @@ def main():
         if code == 0:
             break
         killed += 1
-    print(json.dumps({"digests": digests, "killed": killed}))  # noqa: T201 - the answer
+    sys.stdout.write(json.dumps({"digests": digests, "killed": killed}) + "\n")
 
 
 def child(work, job, kill_at):

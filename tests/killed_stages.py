@@ -86,7 +86,8 @@ def main():
         if codes[0] != 0:
             codes.append(child([word.format(place=place) for word in job["then"]]))
         work = place / ("work" if len(codes) == 1 else "again" if (place / "again").is_dir() else "work")
-        print(json.dumps({"point": point, "codes": codes, "digests": digests(work)}), flush=True)  # noqa: T201
+        sys.stdout.write(json.dumps({"point": point, "codes": codes, "digests": digests(work)}) + "\n")
+        sys.stdout.flush()
         if codes[0] == 0:
             return
         shutil.rmtree(place)

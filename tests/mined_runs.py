@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import tiny_models
+from chance import seeded
 from model_files import Files, dense
 from tiny_models import WORDS
 
@@ -166,7 +167,7 @@ def make(
         change: what becomes of a row of the candidates.
         own: documents in place of those with their ids.
     """
-    chance = random.Random(7)  # noqa: S311 - no secret
+    chance = seeded(7)
     Files(dense()).write(folder / "base")
     names = [str(one) for one in teachers]
     recipe = folder / "recipe.toml"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import random
 from typing import TYPE_CHECKING, Any
 
+from chance import seeded
 from tiny_models import WORDS, make
 
 from release_tool.core.finetune.records import Document, Placed, Query, Selected
@@ -22,7 +22,7 @@ WHOLE_WORDS = [word for word in WORDS if len(word) > 3]
 
 def write_stages(folder: Path, *, documents: int = 60, train: int = 96, dev: int = 12, labels: bool = True) -> None:
     """Write the part files that stage train reads."""
-    chance = random.Random(7)  # noqa: S311 - a toy
+    chance = seeded(7)
     texts = [" ".join(chance.sample(WHOLE_WORDS, 12)) for _ in range(documents)]
     split = ["dev" if number % 6 == 0 else "train" for number in range(documents)]
     rows, queries = [], []

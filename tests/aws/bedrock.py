@@ -8,11 +8,11 @@ records, output lies in a folder named by the job's id, lines in any order.
 from __future__ import annotations
 
 import json
-import random
 import re
 from dataclasses import dataclass
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from chance import seeded
 from http_double import AnswersAll, Double
 
 ACCOUNT = "123456789012"
@@ -139,7 +139,7 @@ class Bedrock(Double):
         answered = job.records[: round(len(job.records) * job.script.answers)]
         lines = [self.line(job.script, place, record) for place, record in enumerate(answered)]
         lines += job.script.extra
-        random.Random(job.id).shuffle(lines)  # noqa: S311 - an order, no secret
+        seeded(job.id).shuffle(lines)
         uri = job.request["outputDataConfig"]["s3OutputDataConfig"]["s3Uri"]
         bucket, _, prefix = uri.removeprefix("s3://").partition("/")
         base = f"{prefix.rstrip('/')}/{job.id}"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import re
-from xml.etree import ElementTree as ET
 
 import pytest
+from drawings import parse
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -24,10 +24,6 @@ differences = st.one_of(
     st.just(math.inf),
     st.floats(min_value=1e-300, max_value=1e300),
 )
-
-
-def parse(text):
-    return ET.fromstring(text)  # noqa: S314 - our own picture, and it must be XML
 
 
 def series(values, ring="runtime", mark="circle", limit=1e-5):

@@ -9,10 +9,10 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import pytest
+from interrupts import heard
 
 from release_tool.console import Console
 from release_tool.core.codec import encode_text
@@ -132,10 +132,9 @@ def test_an_orphan_whose_number_was_never_written_is_found_by_its_marker(own_cac
 
 @pytest.mark.node
 def test_an_interrupt_ends_the_node_that_was_being_started(own_cache) -> None:
-    # Whoever runs the tests in the background of a shell has interrupts ignored, and children take that over.
-    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    tool = subprocess.Popen(UP, env=own_cache, preexec_fn=heard, **quiet)  # noqa: PLW1509 - one system call
+    with heard():
+        tool = subprocess.Popen(UP, env=own_cache, **quiet)
     process = wait_for(lambda: (state(own_cache) or {}).get("process"))
     orphan = identify(process["pid"])
     tool.send_signal(signal.SIGINT)

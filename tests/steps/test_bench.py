@@ -10,10 +10,11 @@ import subprocess
 import sys
 import time
 import zipfile
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 
 import pytest
+from interrupts import heard
 from tiny_models import make
 
 from release_tool.cli import run
@@ -265,12 +266,10 @@ def test_bytes_that_are_not_those_of_the_bundle_are_refused(work, capsys):
 def test_a_kill_leaves_no_process_and_no_document(work, number):
     command = [sys.executable, "-m", "release_tool", "--work", str(work), "bench", "--rounds", "5000"]
     marker = f"bench-test-{os.getpid()}-{number}"
-    # A shell that starts this in the background has the signal ignored, and children inherit that.
-    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
-    started = subprocess.Popen(
-        [*command, "--lengths", "8"], stderr=subprocess.DEVNULL, env={**os.environ, "BENCH_TEST": marker},
-        preexec_fn=heard,  # noqa: PLW1509 - one system call, nothing that a thread could hold
-    )  # fmt: skip
+    with heard():
+        started = subprocess.Popen(
+            [*command, "--lengths", "8"], stderr=subprocess.DEVNULL, env={**os.environ, "BENCH_TEST": marker}
+        )
     try:
         deadline = time.monotonic() + 60
         while sum(timing(pid) for pid in marked(marker)) < 2:

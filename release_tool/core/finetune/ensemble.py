@@ -15,8 +15,9 @@ find worst scores 0, and only what scores 0 as well stays.
 from __future__ import annotations
 
 from bisect import bisect_left
-from random import Random
 from typing import TYPE_CHECKING
+
+from release_tool.core.finetune.dividing import position
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -78,8 +79,8 @@ def sampled(places: Sequence[int], count: int, *, seed: int, query: str) -> list
         seed: of the run.
         query: id; another query draws otherwise.
     """
-    drawn = set(Random(f"{seed}:{query}").sample(range(len(places)), count))  # noqa: S311 - no secret
-    return [place for number, place in enumerate(places) if number in drawn]
+    drawn = set(sorted(places, key=lambda place: position(f"{seed}:{query}", str(place)))[:count])
+    return [place for place in places if place in drawn]
 
 
 def lowest(teachers: Sequence[Sequence[float]], share: float) -> set[int]:

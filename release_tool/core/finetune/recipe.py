@@ -15,8 +15,8 @@ All faults of a recipe are listed at once, a misspelt key with the nearest one.
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass, field, fields
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, get_type_hints
 
 from release_tool.core.escape import one_line
 from release_tool.core.finetune.keys import MAX_SHOWN, read_section
@@ -62,7 +62,7 @@ class Recipe:
     aws: AwsSection = field(default_factory=AwsSection)
 
 
-SECTIONS: dict[str, type] = {one.name: one.default_factory for one in fields(Recipe)}  # type: ignore[misc]
+SECTIONS: dict[str, type] = get_type_hints(Recipe)
 """Name of the table → its dataclass."""
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import torch
 from sentence_transformers.sentence_transformer.losses import (
     DistillKLDivLoss,
     MarginMSELoss,
@@ -25,8 +26,6 @@ from sentence_transformers.util import pairwise_cos_sim
 from release_tool.core.kinds import ModelKind
 
 if TYPE_CHECKING:
-    import torch
-
     from release_tool.core.finetune.training_job import Start, TrainJob
 
 UNITS = 4
@@ -35,7 +34,7 @@ LEAST = 1e-3
 """A spread below this is noise: candidates that all score alike."""
 
 
-class _Unscaled:
+class _Unscaled(torch.nn.Module):
     """Takes the square of the student's temperature out again, with which the library multiplies.
 
     With temperatures far from 1 it would decide how much the loss weighs beside the FLOPS, and how its gradient
@@ -46,7 +45,7 @@ class _Unscaled:
 
     def compute_loss_from_embeddings(self, embeddings: list[torch.Tensor], labels: torch.Tensor) -> torch.Tensor:
         """Return the KL divergence itself, a mean over rows."""
-        loss: torch.Tensor = super().compute_loss_from_embeddings(embeddings, labels)  # type: ignore[misc]
+        loss: torch.Tensor = super().compute_loss_from_embeddings(embeddings, labels)
         return loss / self.student_temperature**2
 
 
@@ -58,14 +57,14 @@ class SparseKL(_Unscaled, SparseDistillKLDivLoss):
     """KL divergence of a sparse student."""
 
 
-class _ScaledMargins:
+class _ScaledMargins(torch.nn.Module):
     """Margins of the labels in the units of the student."""
 
     scale: float
 
     def compute_loss_from_embeddings(self, embeddings: list[torch.Tensor], labels: torch.Tensor) -> torch.Tensor:
         """Return the mean squared difference of margins, in units of the labels."""
-        loss: torch.Tensor = super().compute_loss_from_embeddings(embeddings, labels * self.scale)  # type: ignore[misc]
+        loss: torch.Tensor = super().compute_loss_from_embeddings(embeddings, labels * self.scale)
         return loss / self.scale**2
 
 

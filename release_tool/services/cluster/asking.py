@@ -30,6 +30,8 @@ PATIENCE_SECONDS = 300.0
 FATAL_STATUSES = frozenset({401, 403, 404})
 """Refusals that meet the next question, too: who one is, what one may, whether the model is there."""
 
+_CHANCE = random.SystemRandom()
+
 Question = TypeVar("Question")
 
 
@@ -69,7 +71,7 @@ class Pace:
             if left <= 0:
                 return
             # Not all at the same moment: they would be refused together once more.
-            self._ended.wait(left * random.uniform(1.0, 1.3))  # noqa: S311 - no secret
+            self._ended.wait(left * _CHANCE.uniform(1.0, 1.3))
 
     def slow(self, pause: float) -> None:
         """Keep everybody from asking for a while."""

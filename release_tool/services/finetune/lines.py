@@ -15,6 +15,8 @@ from release_tool.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from _typeshed import WriteableBuffer
+
 SUFFIXES = (".jsonl", ".jsonl.gz")
 """Ends of the names of files that hold documents."""
 BUFFER_BYTES = 1 << 20
@@ -60,8 +62,9 @@ class _Counted(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # typeshed asks for any buffer
-        data = self.stream.read(len(buffer))
-        buffer[: len(data)] = data
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        room = memoryview(buffer)
+        data = self.stream.read(len(room))
+        room[: len(data)] = data
         self.count += len(data)
         return len(data)

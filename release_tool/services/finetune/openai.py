@@ -14,6 +14,7 @@ import time
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from release_tool.core.finetune.answers import parse_answer
@@ -38,6 +39,7 @@ AHEAD = 4
 """Questions that are read ahead, times those on their way: a slow answer does not hold up the others."""
 IN_A_ROW = 8
 """Questions one after another that fail for want of the service, and no answer between: it is not there."""
+_CHANCE = random.SystemRandom()
 _KEY = re.compile(r"[\x21-\x7e]+")
 """What a header can carry; anything else would come back in a library's message, key and all."""
 
@@ -57,10 +59,8 @@ def open_service(
         UsageError: the address is none, a key would travel in clear, or the variable holds none.
         MissingExtra: requests is not installed.
     """
-    try:
-        import requests  # noqa: F401 - only whether it is there
-    except ModuleNotFoundError as error:
-        raise MissingExtra("finetune", "requests") from error
+    if find_spec("requests") is None:
+        raise MissingExtra("finetune", "requests")
     problem = address_problem(section.endpoint)
     if problem:
         raise UsageError(f"queries.endpoint: {problem}.", hint="Such as https://llm.example.org/v1")
@@ -201,7 +201,7 @@ class Live:
                     raise
                 left -= 1
                 # Not for secrecy: so that threads that were refused together don't come back together.
-                self._stop.wait(0 if error.pause is not None else pause * random.uniform(0.5, 1))  # noqa: S311
+                self._stop.wait(0 if error.pause is not None else pause * _CHANCE.uniform(0.5, 1))
                 pause = min(pause * 2, LONGEST_PAUSE)
             else:
                 with self._lock:

@@ -22,6 +22,8 @@ from release_tool.services.patience import PAUSES
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from _typeshed import WriteableBuffer
+
     from release_tool.core.finetune.raw_rows import RawRow
 
 READ, LIST = "s3:GetObject", "s3:ListBucket"
@@ -143,9 +145,10 @@ class _Object(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # typeshed asks for any buffer
+    def readinto(self, buffer: WriteableBuffer) -> int:
         from botocore.exceptions import HTTPClientError, IncompleteReadError
 
+        room = memoryview(buffer)
         if self.place >= self.item["Size"]:
             self._check()
             return 0
@@ -153,7 +156,7 @@ class _Object(io.RawIOBase):
             try:
                 if self._body is None:
                     self._body = self.source.open(self.item, self.place)
-                data = self._body.read(len(buffer))
+                data = self._body.read(len(room))
             except (HTTPClientError, IncompleteReadError) as error:
                 self._end()
                 if pause is None:
@@ -161,7 +164,7 @@ class _Object(io.RawIOBase):
                 time.sleep(pause)
                 continue
             if data:
-                buffer[: len(data)] = data
+                room[: len(data)] = data
                 self.place += len(data)
                 return len(data)
             self._end()  # it ended before its size: once more from there

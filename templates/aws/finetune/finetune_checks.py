@@ -20,7 +20,7 @@ PREFIX = "P_"
 """Of the variables that hold the stack's parameters."""
 SCRIPT = (
     'f=/opt/ml/input/data/code/finetune-training.tar.gz; echo "$CODE_SHA256  $f" | sha256sum -c - '
-    '&& mkdir -p /tmp/code && tar xzf "$f" -C /tmp/code && exec python3 /tmp/code/finetune_job.py "$1"'
+    '&& c=$(mktemp -d) && tar xzf "$f" -C "$c" && exec python3 "$c/finetune_job.py" "$1"'
 )
 SAMPLE = "What is a neural network?"
 OTHER = "Opening hours of the library on Sundays"

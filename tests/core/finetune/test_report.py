@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
-from xml.etree import ElementTree as ET
 
 import pytest
+from drawings import parse
 from finetuned import evaluated_set, measures
 
 from release_tool.core.finetune.evaluation import Role
@@ -22,12 +22,8 @@ from release_tool.core.finetune.report_plots import (
 HOSTILE = "</text><script>alert(1)</script>&\n"
 
 
-def tree(drawn):
-    return ET.fromstring(drawn)  # noqa: S314 - our own drawing
-
-
 def elements(drawn, name):
-    return [one for one in tree(drawn).iter() if one.tag.endswith(f"}}{name}")]
+    return [one for one in parse(drawn).iter() if one.tag.endswith(f"}}{name}")]
 
 
 def points(drawn):
@@ -59,7 +55,7 @@ def test_before_and_after_stand_where_their_numbers_are():
     one = evaluated_set(HOSTILE, Role.SET, before=measures(0.2), after=measures(0.4), bm25=measures(0.8))
     drawn = gain_plot("a", "nDCG", [one])
     before = next(mark for mark in elements(drawn, "circle") if float(mark.get("cy")) > 20)
-    words = "".join(tree(drawn).itertext())
+    words = "".join(parse(drawn).itertext())
     assert "+20.00 (+1.00 to +3.00)" in words
     assert float(before.get("cx")) == pytest.approx(190 + 0.2 / 0.88 * (820 - 190 - 190), abs=0.01)
     assert "<script" not in drawn

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-import random
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+from chance import seeded
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -21,10 +21,6 @@ from release_tool.models.finetune.sketches import KEPT, SketchFiles, sketch
 
 VOCABULARY = [f"word{number}" for number in range(3000)]
 HAN = [chr(0x4E00 + number) for number in range(2000)]
-
-
-def seeded(seed):
-    return random.Random(seed)  # noqa: S311 - no secret
 
 
 def grouped(folder, texts, similarity=0.8, part=50, ids=None):

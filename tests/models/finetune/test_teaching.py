@@ -201,8 +201,8 @@ def test_bf16_scores_as_the_library_does_in_bf16(run, bert, tmp_path):
     assert logits(rows) != pytest.approx(exact, abs=TOLERANCE)
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU has fp16")
-def test_fp16_is_refused_without_a_gpu(run, bert, tmp_path):
+def test_fp16_is_refused_without_a_gpu(run, bert, tmp_path, monkeypatch):
+    monkeypatch.setattr(teachers_module, "device_of", lambda _: "cpu")
     with pytest.raises(UsageError, match="fp16 is for GPUs") as refused:
         teach(run, tmp_path / "out", bert, precision="fp16")
     assert "teach.precision" in refused.value.hint

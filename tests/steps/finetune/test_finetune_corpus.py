@@ -5,10 +5,10 @@ from __future__ import annotations
 import gzip
 import itertools
 import json
-import random
 import signal
 
 import pytest
+from chance import seeded
 from killed_stages import killed_at
 from model_files import Files, dense
 
@@ -93,7 +93,7 @@ def _small_parts(monkeypatch):
 
 def similar_rows(seed, count, changes=4):
     """Return rows of which half are made of others by a few changed words."""
-    rng = random.Random(seed)  # noqa: S311 - equal every time
+    rng = seeded(seed)
     made = []
     for number in range(count):
         words = list(rng.choice(made)["text"].split()) if made and rng.random() < 0.5 else rng.choices(VOCABULARY, k=60)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import random
-
 import pytest
 import searched_runs
+from chance import seeded
 from killed_places import killed_everywhere
 from searched_runs import World, call
 
@@ -25,7 +24,7 @@ MODULES = [
 
 
 def world(engine):
-    draw = random.Random(5)  # noqa: S311 - equal every time
+    draw = seeded(5)
     words = [f"w{number}" for number in range(40)]
     texts = {f"d{number}": " ".join(draw.choices(words, k=9)) for number in range(15)}
     splits = {name: "dev" for number, name in enumerate(texts) if number % 7 == 0}
