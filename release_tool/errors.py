@@ -53,13 +53,18 @@ class RequestError(UsageError):
         super().__init__(f"The request has {len(faults)} {noun}:\n{lines}", hint=hint)
 
 
+def install_line(extra: str) -> str:
+    """Return the hint that installs one extra, or several: ``trace,quality``."""
+    return f"Install the extra: pip install 'release-tool[{extra}]'"
+
+
 class MissingExtra(UsageError):
     """A part of the tool is not installed."""
 
     def __init__(self, extra: str, module: str) -> None:
         super().__init__(
             f"This command needs the package {module!r}, which is not installed.",
-            hint=f"Install the extra: pip install 'release-tool[{extra}]'",
+            hint=install_line(extra),
         )
         self.extra = extra
 

@@ -15,8 +15,9 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from release_tool.core.escape import one_line
-from release_tool.errors import BadToken, ReleaseError, SourceError, Unreachable, UsageError
+from release_tool.errors import BadToken, ReleaseError, SourceError, Unreachable, UsageError, install_line
 from release_tool.services.cache import cache_folder
+from release_tool.services.extras import EXTRA, FINETUNE_PACKAGES, QUALITY_PACKAGES, packages
 from release_tool.services.jdk import find_jdk, find_maven
 from release_tool.services.node import status
 from release_tool.services.node_home import MIN_DISK_BYTES, check_platform, is_prepared
@@ -25,7 +26,6 @@ from release_tool.services.node_process import run_parent, server_user
 from release_tool.services.node_start import MIN_MEMORY_BYTES
 from release_tool.services.processes import available_memory
 from release_tool.services.runtime_env import RUNTIME_PACKAGES, find_python, pinned_versions
-from release_tool.services.trace_extra import FINETUNE_PACKAGES, INSTALL, QUALITY_PACKAGES, packages
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -119,7 +119,7 @@ def _packages() -> Iterator[Check]:
             name=package.name,
             level=Level.OK if package.fits else Level.MISSING,
             found=f"{found}, older than {package.oldest}" if old else found,
-            hint=None if package.fits else INSTALL,
+            hint=None if package.fits else install_line(EXTRA),
         )
 
 
@@ -131,7 +131,7 @@ def _extras() -> Iterator[Check]:
             name=f"extra {extra}",
             level=Level.NOTE if lacking else Level.OK,
             found=f"for {commands}" + (f"; missing or too old: {', '.join(lacking)}" if lacking else ""),
-            hint=f"Install the extra: pip install 'release-tool[{extra}]'" if lacking else None,
+            hint=install_line(extra) if lacking else None,
         )
 
 

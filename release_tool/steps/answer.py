@@ -57,7 +57,7 @@ def run_answer(context: Context, *, again: bool = False) -> tuple[Answered, ...]
     """
     from release_tool.models.answers import answers_name
     from release_tool.packaged import load_probes
-    from release_tool.services.trace_extra import require_trace_extra
+    from release_tool.services.extras import require_trace_extra
     from release_tool.steps import proving
     from release_tool.steps.answering import Oracle
 

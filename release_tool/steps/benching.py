@@ -100,7 +100,7 @@ def run_bench(
         ReleaseError: the ring can't work on this machine.
     """
     from release_tool.services.cache import cache_folder
-    from release_tool.services.trace_extra import require_trace_extra
+    from release_tool.services.extras import require_trace_extra
     from release_tool.steps.bench_subjects import chosen
 
     require_trace_extra()

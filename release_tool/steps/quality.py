@@ -79,7 +79,7 @@ def run_quality(
         ReleaseError: source or ring can't work on this machine.
     """
     from release_tool.packaged import packaged_probes
-    from release_tool.services.trace_extra import require_quality_extra, require_trace_extra
+    from release_tool.services.extras import require_quality_extra, require_trace_extra
     from release_tool.steps import proving
     from release_tool.steps.quality_encoding import encode, forget
     from release_tool.steps.quality_sets import chosen_sets

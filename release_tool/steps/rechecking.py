@@ -186,7 +186,7 @@ def lay_out(certificate: Certificate, folder: Path, model: Path, idf: Path | Non
 def _answer(context: Context, work: WorkFolder, target: Target, probes: Path | None) -> Reference:
     """Run the oracle on the source and return its answers."""
     from release_tool.models.answers import answers_name, read_answers
-    from release_tool.services.trace_extra import require_trace_extra
+    from release_tool.services.extras import require_trace_extra
     from release_tool.steps.answering import Oracle
     from release_tool.steps.measuring import Reference
 

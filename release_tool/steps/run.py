@@ -51,7 +51,7 @@ Examples:
 def command(ctx: click.Context, /, model: str | None, *, on: tuple[str, ...], **options: Any) -> None:
     """Release MODEL (an id or a folder) up to the review page; without MODEL go on from the plan that is there."""
     from release_tool.lock import hold
-    from release_tool.services.trace_extra import require_trace_extra
+    from release_tool.services.extras import require_trace_extra
 
     context: Context = ctx.obj
     require_trace_extra()

@@ -60,7 +60,7 @@ def command(
 ) -> None:
     """See HELP."""
     from release_tool.lock import hold
-    from release_tool.services.trace_extra import require_trace_extra
+    from release_tool.services.extras import require_trace_extra
     from release_tool.steps.answering import Oracle
     from release_tool.steps.fetch import run_fetch
     from release_tool.steps.plan import plan_release
@@ -172,7 +172,7 @@ def _export(
 ) -> None:
     """Run the export process, the oracle beside it, and check the snapshot while they import their libraries."""
     from release_tool.core.bundle import bundle_name
-    from release_tool.services.trace_extra import require_trace_extra
+    from release_tool.services.extras import require_trace_extra
     from release_tool.workers import start
 
     require_trace_extra()
@@ -205,7 +205,7 @@ def ahead(context: Context, inputs: dict[str, Raw]) -> Iterator[Worker | None]:
     """
     from pathlib import Path
 
-    from release_tool.services.trace_extra import packages
+    from release_tool.services.extras import packages
     from release_tool.workers import start
 
     model = inputs.get("model")

@@ -122,7 +122,7 @@ def run_validate(
         ReleaseError: a ring can't work on this machine.
     """
     from release_tool.packaged import load_probes
-    from release_tool.services.trace_extra import require_trace_extra
+    from release_tool.services.extras import require_trace_extra
     from release_tool.steps import proving
     from release_tool.steps.asking import beside
 

@@ -12,9 +12,9 @@ from model_files import Files, dense
 
 from release_tool.cli import run
 from release_tool.errors import MissingExtra, UsageError
-from release_tool.services import machine, trace_extra
+from release_tool.services import extras, machine
+from release_tool.services.extras import numbers, require_trace_extra
 from release_tool.services.machine import Level, look
-from release_tool.services.trace_extra import numbers, require_trace_extra
 
 
 @pytest.fixture
@@ -36,11 +36,11 @@ def test_the_packages_are_those_of_the_extra(repository: Path) -> None:
     for line in parser["options.extras_require"]["trace"].split():
         name, _, bounds = line.partition(">=")
         wanted[name] = bounds.partition(",")[0]
-    assert wanted == trace_extra.TRACE_PACKAGES
+    assert wanted == extras.TRACE_PACKAGES
 
 
 def test_every_part_is_looked_at_and_a_complete_machine_is_ready(env, tmp_path, capsys) -> None:
-    env.setattr(trace_extra, "TRACE_PACKAGES", {"numpy": "2"})
+    env.setattr(extras, "TRACE_PACKAGES", {"numpy": "2"})
     assert run(["--json", "--work", str(tmp_path / "work"), "doctor"]) == 0
     found = by_name(capsys)
     assert {
@@ -60,7 +60,7 @@ def test_every_part_is_looked_at_and_a_complete_machine_is_ready(env, tmp_path, 
 
 
 def test_a_missing_package_is_exit_12_with_the_install_line(env, capsys) -> None:
-    env.setattr(trace_extra, "TRACE_PACKAGES", {"numpy": "2", "no-such-package-at-all": "1"})
+    env.setattr(extras, "TRACE_PACKAGES", {"numpy": "2", "no-such-package-at-all": "1"})
     assert run(["doctor"]) == 12
     shown = capsys.readouterr()
     assert "MISSING no-such-package-at-all" in shown.out
@@ -76,13 +76,13 @@ def test_an_extra_that_only_some_commands_need_is_a_note_with_the_install_line(e
 
 
 def test_an_old_package_is_missing_too(env, capsys) -> None:
-    env.setattr(trace_extra, "TRACE_PACKAGES", {"numpy": "999"})
+    env.setattr(extras, "TRACE_PACKAGES", {"numpy": "999"})
     assert run(["--json", "doctor"]) == 12
     assert "older than 999" in by_name(capsys)["numpy"]["found"]
 
 
 def test_no_java_and_no_maven_are_notes_only(env, tmp_path, capsys) -> None:
-    env.setattr(trace_extra, "TRACE_PACKAGES", {})
+    env.setattr(extras, "TRACE_PACKAGES", {})
     env.setattr("release_tool.services.jdk.JVM_FOLDER", tmp_path)
     env.setenv("PATH", str(tmp_path))
     for name in ("OPENSEARCH_JAVA_HOME", "JAVA_HOME", "JAVA_HOME_21_X64", "JAVA_HOME_25_X64"):
@@ -159,7 +159,7 @@ def test_what_doctor_calls_missing_is_what_trace_and_validate_refuse(env) -> Non
         ({"numpy": "2", "no-such-package-at-all": "1"}, MissingExtra, "'no-such-package-at-all', which is not"),
         ({"numpy": "999"}, UsageError, "needs numpy 999 or newer"),
     ):
-        env.setattr(trace_extra, "TRACE_PACKAGES", packages)
+        env.setattr(extras, "TRACE_PACKAGES", packages)
         with pytest.raises(error, match=words) as raised:
             require_trace_extra()
         assert "pip install 'release-tool[trace]'" in raised.value.hint
@@ -168,7 +168,7 @@ def test_what_doctor_calls_missing_is_what_trace_and_validate_refuse(env) -> Non
 @pytest.mark.parametrize("arguments", [["trace", "MODEL", "--version", "1.0.0"], ["validate"]])
 def test_a_command_that_needs_the_extra_says_so_before_it_starts_anything(arguments, env, tmp_path, capsys) -> None:
     model = Files(dense()).write(tmp_path / "tiny")
-    env.setattr(trace_extra, "TRACE_PACKAGES", {"no-such-package-at-all": "1"})
+    env.setattr(extras, "TRACE_PACKAGES", {"no-such-package-at-all": "1"})
     assert run(["--work", str(tmp_path / "w"), *(str(model) if word == "MODEL" else word for word in arguments)]) == 2
     assert "pip install 'release-tool[trace]'" in capsys.readouterr().err
 

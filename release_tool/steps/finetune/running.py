@@ -174,7 +174,7 @@ def require_extras(stages: Iterable[Stage]) -> None:
         MissingExtra: it is not installed.
         UsageError: it is too old.
     """
-    from release_tool.services.trace_extra import require_finetune_extras
+    from release_tool.services.extras import require_finetune_extras
 
     require_finetune_extras(dict.fromkeys(extra for stage in stages for extra in EXTRAS.get(stage, ())))
 

@@ -280,7 +280,7 @@ class TestOfTheHub:
 
 
 def test_a_missing_package_is_named_before_any_stage_runs(go, ran, monkeypatch, capsys):
-    monkeypatch.setattr("release_tool.services.trace_extra.FINETUNE_EXTRAS", {
+    monkeypatch.setattr("release_tool.services.extras.FINETUNE_EXTRAS", {
         "trace": {}, "quality": {"no-such-package-at-all": "1"}, "finetune": {},
     })  # fmt: skip
     assert go.run() == 2
@@ -297,11 +297,11 @@ def test_the_packages_that_are_looked_for_are_those_of_the_extra(repository):
 
     from packaging.requirements import Requirement
 
-    from release_tool.services import trace_extra
+    from release_tool.services import extras
 
     parser = configparser.ConfigParser()
     parser.read(repository / "setup.cfg", encoding="utf-8")
-    for extra, packages in trace_extra.FINETUNE_EXTRAS.items():
+    for extra, packages in extras.FINETUNE_EXTRAS.items():
         lines = [line for line in parser["options.extras_require"][extra].splitlines() if line and line[0] != "#"]
         wanted = {}
         for requirement in map(Requirement, lines):

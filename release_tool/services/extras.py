@@ -1,4 +1,4 @@
-"""The packages of the extra ``trace``: one list for what doctor shows and for what trace and validate refuse early.
+"""The packages of each extra: one list for what doctor shows and for what a command refuses before it starts.
 
 Nothing is imported: what is installed says its own version, in milliseconds.
 """
@@ -9,13 +9,12 @@ import importlib.metadata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from release_tool.errors import MissingExtra, UsageError
+from release_tool.errors import MissingExtra, UsageError, install_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 EXTRA = "trace"
-
 TRACE_PACKAGES: dict[str, str] = {
     "torch": "2.13",
     "transformers": "5.23",
@@ -31,12 +30,38 @@ TRACE_PACKAGES: dict[str, str] = {
 }
 """Package → oldest version; the extra of setup.cfg (a test compares them)."""
 
-INSTALL = f"Install the extra: pip install 'release-tool[{EXTRA}]'"
+QUALITY_EXTRA = "quality"
+QUALITY_PACKAGES: dict[str, str] = {
+    "ir-measures": "0.4.3",
+    "pytrec-eval-terrier": "0.5.11",
+    "scipy": "1.15",
+}
+"""The same of the extra for judged sets."""
+
+FINETUNE_EXTRA = "finetune"
+FINETUNE_PACKAGES: dict[str, str] = {
+    "tantivy": "0.27",
+    "bm25s": "0.3.16",
+    "rensa": "0.5",
+    "datasets": "5",
+    "accelerate": "1.15",
+    "boto3": "1.43",
+    "opensearch-py": "3.2",
+    "requests": "2.32",
+}
+"""The same of the extra for fine-tuning; it stands beside ``trace`` and ``quality``."""
+
+FINETUNE_EXTRAS: dict[str, dict[str, str]] = {
+    EXTRA: TRACE_PACKAGES,
+    QUALITY_EXTRA: QUALITY_PACKAGES,
+    FINETUNE_EXTRA: FINETUNE_PACKAGES,
+}
+"""What a whole fine-tuning run needs: the line that installs it names all of them, once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Package:
-    """One package of the extra on this machine."""
+    """One package of an extra on this machine."""
 
     name: str
     oldest: str
@@ -57,37 +82,6 @@ def packages(wanted: dict[str, str] | None = None) -> Iterator[Package]:
         except importlib.metadata.PackageNotFoundError:
             found = None
         yield Package(name=name, oldest=oldest, found=found)
-
-
-QUALITY_EXTRA = "quality"
-QUALITY_PACKAGES: dict[str, str] = {
-    "ir-measures": "0.4.3",
-    "pytrec-eval-terrier": "0.5.11",
-    "scipy": "1.15",
-}
-"""The same of the extra for judged sets."""
-
-
-FINETUNE_EXTRA = "finetune"
-FINETUNE_PACKAGES: dict[str, str] = {
-    "tantivy": "0.27",
-    "bm25s": "0.3.16",
-    "rensa": "0.5",
-    "datasets": "5",
-    "accelerate": "1.15",
-    "boto3": "1.43",
-    "opensearch-py": "3.2",
-    "requests": "2.32",
-}
-"""The same of the extra for fine-tuning; it stands beside ``trace`` and ``quality``."""
-
-
-FINETUNE_EXTRAS: dict[str, dict[str, str]] = {
-    EXTRA: TRACE_PACKAGES,
-    QUALITY_EXTRA: QUALITY_PACKAGES,
-    FINETUNE_EXTRA: FINETUNE_PACKAGES,
-}
-"""What a whole fine-tuning run needs: the line that installs it names all of them, once."""
 
 
 def require_finetune_extras(extras: Iterable[str]) -> None:
@@ -126,7 +120,7 @@ def _require(extra: str, wanted: dict[str, str]) -> None:
         if not package.fits:
             raise UsageError(
                 f"This command needs {package.name} {package.oldest} or newer; {package.found} is installed.",
-                hint=f"Install the extra: pip install 'release-tool[{extra}]'",
+                hint=install_line(extra),
             )
 
 
