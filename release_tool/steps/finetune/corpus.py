@@ -8,8 +8,6 @@ from release_tool.core.finetune.stages import Stage
 from release_tool.steps.finetune.stage_command import stage_command
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from release_tool.steps.finetune.running import Made, Work
 
 SHORT = "Read the documents, and group near duplicates."
@@ -53,10 +51,3 @@ def make(work: Work) -> Made:
     counts |= group_corpus(work.folder, scratch, similarity, console)
     counts["left_out"] = counts["rows"] - counts["rejected"] - counts["documents"]
     return Made(counts=counts, versions={name: version(name) for name in ("numpy", "rensa")})
-
-
-def corpus_files(path: Path) -> list[Path]:
-    """Return the JSONL files of a path: itself, or those of a folder in the order of their names."""
-    from release_tool.services.finetune.file_documents import jsonl_files
-
-    return jsonl_files(path)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from release_tool.core.escape import one_line
 from release_tool.core.quantity import clip
 from release_tool.errors import IntegrityError, UsageError
+from release_tool.steps.finetune.places import digest_of, place_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,8 +38,6 @@ def given_file(recipe: Recipe, folder: Path, word: str) -> Iterator[Path | None]
         UsageError: it names no object of S3, or one that is too large.
         Refused, Unreachable: S3 says no, or nothing.
     """
-    from release_tool.steps.finetune.pinning import place_of
-
     named: str = getattr(recipe.queries, word)
     if not named.startswith(REMOTE):
         yield place_of(folder, named) if named else None
@@ -56,8 +55,6 @@ def planned_file(work: Work, word: str) -> Iterator[Path | None]:
     Raises:
         IntegrityError: it is another one.
     """
-    from release_tool.steps.finetune.pinning import digest_of
-
     with given_file(work.recipe, Path(work.plan.folder), word) as path:
         if path is not None and digest_of([path]) != work.plan.pins.get(PINS[word]):
             shown = clip(one_line(getattr(work.recipe.queries, word)))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from release_tool.steps.finetune.given_files import PINS, REMOTE, given_file
+from release_tool.steps.finetune.places import digest_of, place_of
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from release_tool.core.finetune.recipe import Recipe
     from release_tool.core.finetune.stages import FinetunePlan
     from release_tool.errors import Fault
@@ -71,21 +73,13 @@ def _remote_pins(recipe: Recipe, folder: Path) -> dict[str, str]:
     return pins
 
 
-def place_of(folder: Path, path: str) -> Path:
-    """Return a path of a recipe: it begins where the recipe lies, or with the home of a person."""
-    try:
-        return folder / Path(path).expanduser()
-    except RuntimeError:  # ~name, and nobody is called so
-        return folder / path
-
-
 def files_of(recipe: Recipe, folder: Path) -> dict[str, tuple[str, list[Path]]]:
     """Return pin → the key of the recipe that names them and the files that it names."""
     found: dict[str, tuple[str, list[Path]]] = {}
     if recipe.corpus.source == "files":
-        from release_tool.steps.finetune.corpus import corpus_files
+        from release_tool.services.finetune.file_documents import jsonl_files
 
-        found["corpus"] = ("corpus.path", corpus_files(place_of(folder, recipe.corpus.path)))
+        found["corpus"] = ("corpus.path", jsonl_files(place_of(folder, recipe.corpus.path)))
     for word, pin in PINS.items():
         path: str = getattr(recipe.queries, word)
         if path and not path.startswith(REMOTE):
@@ -120,18 +114,6 @@ def pin_model(model: str, revision: str, folder: Path) -> Pinned:
 def pin_text(pinned: Pinned) -> str:
     """Return a model's pin: its id, an at sign, its revision."""
     return f"{pinned.model_id}@{pinned.revision}"
-
-
-def digest_of(paths: list[Path]) -> str | None:
-    """Return the digest over some files, their names included; null where one can't be read."""
-    from release_tool.core.digest import tree_digest
-    from release_tool.documents import file_sha256
-    from release_tool.errors import UsageError
-
-    try:
-        return tree_digest((path.name, file_sha256(path)) for path in paths) if paths else None
-    except (OSError, UsageError):
-        return None
 
 
 def _set_digest(folder: Path, where: str, faults: list[Fault]) -> str | None:

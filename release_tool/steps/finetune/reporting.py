@@ -97,7 +97,7 @@ def _texts(run: RunFolder, plan: FinetunePlan, evaluation: Evaluation) -> dict[t
     from release_tool.errors import UsageError
     from release_tool.part_files import read_rows
     from release_tool.sets import read_queries
-    from release_tool.steps.finetune.pinning import place_of
+    from release_tool.steps.finetune.places import place_of
 
     found: dict[tuple[str, str], str] = {}
     paths = iter((*plan.recipe.evaluate.sets, *plan.recipe.evaluate.guards))

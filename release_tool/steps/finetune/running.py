@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from release_tool.core.finetune.stages import RULES, Stage
+from release_tool.steps.finetune.places import place_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -76,8 +77,6 @@ class Work:
     def place(self, path: str) -> Path:
         """Return a path of the recipe, which begins where the recipe lies."""
         from pathlib import Path
-
-        from release_tool.steps.finetune.pinning import place_of
 
         return place_of(Path(self.plan.folder), path)
 
