@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Sequence
 
+    from release_tool.core.finetune.records import Query
+
 WRITTEN = ("openai", "local", "bedrock")
 """Providers whose queries may be copied. Own queries are what people type, and those of ``sentences`` are parts of
 their documents by design: neither is asked for a copy."""
@@ -38,6 +40,19 @@ class Reason(StrEnum):
     DOUBLE = "double"
     COPY = "copied"
     NOT_FOUND = "not_found"
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A query, where its document is, and why it is dropped so far."""
+
+    number: int
+    """Its place among all queries, from 0."""
+    query: Query
+    place: int
+    """Of its document; -1 where the corpus does not hold it."""
+    split: str
+    reason: Reason | None
 
 
 def normal(text: str) -> str:

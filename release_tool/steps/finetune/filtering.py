@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from release_tool.core.finetune.filtering import WRITTEN, Copies, Doubles, Reason, length_reason
+from release_tool.core.finetune.filtering import WRITTEN, Copies, Doubles, Judged, Reason, length_reason
 from release_tool.core.finetune.records import Dropped, Kept, Query
 from release_tool.core.finetune.stages import Stage
 from release_tool.core.words import words_of
@@ -18,32 +18,12 @@ if TYPE_CHECKING:
 
     from release_tool.core.finetune.sections import FilterSection
     from release_tool.document_table import DocumentTable
+    from release_tool.steps.finetune.round_trips import RoundTrip
     from release_tool.steps.finetune.running import Work
     from release_tool.text_lookup import TextLookup
 
 AT_ONCE = 1000
 """Queries whose documents are held together."""
-
-
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """A query, where its document is, and why it is dropped so far."""
-
-    number: int
-    """Its place among all queries, from 0."""
-    query: Query
-    place: int
-    """Of its document; -1 where the corpus does not hold it."""
-    split: str
-    reason: Reason | None
-
-
-class RoundTrip(Protocol):
-    """Searches the document that a query was made of."""
-
-    def found(self, asked: Sequence[Judged]) -> list[bool]:
-        """Tell of each query whether its document is found again."""
-        ...
 
 
 class Filtering:
@@ -88,7 +68,7 @@ class Filtering:
         one = self._by_itself(number, query)
         if one.reason is not None or self._doubles.keeps(number, query.text, one.split):
             return one
-        return _dropped(one, Reason.DOUBLE)
+        return replace(one, reason=Reason.DOUBLE)
 
     def _with_copies(self, judged: Sequence[Judged], texts: TextLookup) -> Iterator[Judged]:
         asked = [one for one in judged if one.reason is None]
@@ -101,13 +81,9 @@ class Filtering:
                     name = one.query.document
                     copies = Copies(words_of(documents[name]))
                 if copies.ratio(words_of(one.query.text)) > self.keys.copy_ratio:
-                    yield _dropped(one, Reason.COPY)
+                    yield replace(one, reason=Reason.COPY)
                     continue
             yield one
-
-
-def _dropped(one: Judged, reason: Reason) -> Judged:
-    return Judged(one.number, one.query, one.place, one.split, reason)
 
 
 def filter_parts(work: Work, stack: ExitStack) -> None:

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     import numpy as np
 
+    from release_tool.core.finetune.filtering import Judged
     from release_tool.document_table import DocumentTable
-    from release_tool.steps.finetune.filtering import Judged
     from release_tool.steps.finetune.running import Work
 
 MODULE = "release_tool.models.finetune.round_trip"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from release_tool.core.finetune.filtering import JUDGED
 from release_tool.services.finetune.searching import search_until
@@ -11,15 +11,23 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from contextlib import ExitStack
 
+    from release_tool.core.finetune.filtering import Judged
     from release_tool.core.finetune.mining import Hit
     from release_tool.document_table import DocumentTable
     from release_tool.services.finetune.searching import Engine
-    from release_tool.steps.finetune.filtering import Judged, RoundTrip
     from release_tool.steps.finetune.running import Work
 
 AT_ONCE = 2000
 """Queries that are searched together."""
 SLACK = 16
+
+
+class RoundTrip(Protocol):
+    """Searches the document that a query was made of."""
+
+    def found(self, asked: Sequence[Judged]) -> list[bool]:
+        """Tell of each query whether its document is found again."""
+        ...
 
 
 def round_trip_of(
