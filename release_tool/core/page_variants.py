@@ -8,7 +8,7 @@ from release_tool.core.page import Fact, VariantRow
 from release_tool.core.page_proofs import in_order
 from release_tool.core.page_quality import points
 from release_tool.core.quantity import clip, number_text, plural, size_text
-from release_tool.core.variants import reason
+from release_tool.core.variant_choice import reason
 
 if TYPE_CHECKING:
     from release_tool.core.bundle import Bundle, ExportFacts, Quantised

@@ -9,7 +9,8 @@ from release_tool.core.escape import one_line
 from release_tool.core.kinds import ASYMMETRIC_SINCE, SERVER_MAX_LENGTH, Format, ModelKind
 from release_tool.core.opensearch import number
 from release_tool.core.serving import SPARSE_ONNX_MEASURED, able, since
-from release_tool.core.variants import FROZEN, Variant, fusion_obstacle
+from release_tool.core.variant_choice import fusion_obstacle
+from release_tool.core.variants import FROZEN, Variant
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -25,7 +25,8 @@ from release_tool.core.plan import ReleasePlan, SourceFacts, Tolerances
 from release_tool.core.planning_artifacts import Artifacts, Decisions, plan_artifacts
 from release_tool.core.request import NAME_PATTERN, ReleaseRequest, check
 from release_tool.core.serving import able, pooling_obstacle
-from release_tool.core.variants import INT8_SUFFIX, SDPA_SINCE
+from release_tool.core.variant_choice import SDPA_SINCE
+from release_tool.core.variants import INT8_SUFFIX
 from release_tool.errors import Fault, RequestError
 
 

@@ -9,13 +9,8 @@ from release_tool.core.naming import MAX_KEY_BYTES, TOKENIZER_SUFFIX, derived_ke
 from release_tool.core.plan import LeftOut, PlannedArtifact, SourceFacts
 from release_tool.core.request import NAME_PATTERN, ReleaseRequest
 from release_tool.core.serving import format_obstacle
-from release_tool.core.variants import (
-    INT8_SUFFIX,
-    Variant,
-    fusion_obstacle,
-    onnx_variants,
-    torch_script_variant,
-)
+from release_tool.core.variant_choice import fusion_obstacle, onnx_variants, torch_script_variant
+from release_tool.core.variants import INT8_SUFFIX, Variant
 from release_tool.errors import Fault
 
 OVERHEAD_BYTES = 200_000

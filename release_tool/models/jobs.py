@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from release_tool.core.variants import Variant, fusion_obstacle
+from release_tool.core.variant_choice import fusion_obstacle
+from release_tool.core.variants import Variant
 from release_tool.models.pinned_code import trusts
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ from release_tool.core.codec import decode, decode_text, encode, encode_text
 from release_tool.core.kinds import Format, ModelKind
 from release_tool.core.naming import derived_key
 from release_tool.core.plan import ReleasePlan, RemoteCode
-from release_tool.core.variants import FROZEN, FUSABLE, Variant, reason
+from release_tool.core.variant_choice import FUSABLE, reason
+from release_tool.core.variants import FROZEN, Variant
 
 TOKENIZER = {"tokenizer.json": {}, "idf.json": {"a": 1}}
 CUSTOM = RemoteCode(repo="acme/tiny", revision="e" * 40, path="modeling.py", digest="sha256:" + "1" * 64)

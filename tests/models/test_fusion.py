@@ -17,7 +17,8 @@ from work_folders import make_work
 
 from release_tool.core.bundle import Bundle, bundle_name
 from release_tool.core.kinds import Format, ModelKind
-from release_tool.core.variants import FUSABLE, Variant
+from release_tool.core.variant_choice import FUSABLE
+from release_tool.core.variants import Variant
 from release_tool.documents import WorkFolder
 from release_tool.errors import ExportError
 from release_tool.models import fusion, onnx_writer
