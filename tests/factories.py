@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from release_tool.core.bundle import Bundle, ExportFacts, FileDigest
+from release_tool.core.comparison import Comparison
 from release_tool.core.config import all_config_text
 from release_tool.core.digest import sha256_bytes
 from release_tool.core.kinds import TRAITS, Format, Framework, ModelKind, PoolingMode
@@ -18,7 +19,7 @@ from release_tool.core.plan import (
     SourceFacts,
     Tolerances,
 )
-from release_tool.core.proof import Comparison, Proof
+from release_tool.core.proof import Proof
 from release_tool.core.quality import Budget, Interval, Judged, Measures, Quality
 from release_tool.core.request import ReleaseRequest
 from release_tool.core.source import SourceFile, SourceSnapshot

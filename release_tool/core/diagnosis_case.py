@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from release_tool.core.comparison import Comparison
     from release_tool.core.plan import Tolerances
-    from release_tool.core.proof import Comparison, Proof
+    from release_tool.core.proof import Proof
 
 MOST = 0.9
 """Part of the probes that counts as all but some that can't show a fault (one token has one pooling)."""

@@ -10,7 +10,7 @@ from release_tool.core.kinds import ModelKind
 from release_tool.core.proof import SPARSE_KINDS
 
 if TYPE_CHECKING:
-    from release_tool.core.proof import Comparison
+    from release_tool.core.comparison import Comparison
 
 NORM_SLACK = 1e-3
 PARALLEL = 1 - 1e-5

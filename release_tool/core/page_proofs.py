@@ -19,7 +19,8 @@ from release_tool.core.quantity import clip, number_text, plural, ratio_text
 
 if TYPE_CHECKING:
     from release_tool.core.certificate import Certificate
-    from release_tool.core.proof import Comparison, Proof
+    from release_tool.core.comparison import Comparison
+    from release_tool.core.proof import Proof
 
 RING_ORDER = ("runtime", "node", "legacy")
 RING_MEANING = {

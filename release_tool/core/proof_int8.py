@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from release_tool.core.kinds import ModelKind
 
 if TYPE_CHECKING:
+    from release_tool.core.comparison import Comparison
     from release_tool.core.plan import Tolerances
-    from release_tool.core.proof import Comparison
 
 
 def by_cosine(kind: ModelKind) -> bool:

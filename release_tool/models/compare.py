@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from release_tool.core.comparison import Comparison
 from release_tool.core.kinds import ModelKind
 from release_tool.core.plan import Tolerances
-from release_tool.core.proof import Comparison
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

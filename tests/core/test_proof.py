@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from release_tool.core.codec import decode_text, encode_text
+from release_tool.core.comparison import Comparison
 from release_tool.core.kinds import ModelKind
 from release_tool.core.plan import Tolerances
-from release_tool.core.proof import RINGS, Comparison, Proof, allowed, judge, limit_of, proof_name
+from release_tool.core.proof import RINGS, Proof, allowed, judge, limit_of, proof_name
 
 KINDS = list(ModelKind)
 DEFAULT = Tolerances()
