@@ -1,7 +1,6 @@
 """The sparse oracles: sentence-transformers' SpladePooling, and the tokenizer with its weights.
 
-What OpenSearch adds to both is applied to the library's answer, in numpy: special tokens weigh nothing (they
-would be in every document), and a prune ratio drops what is at most that part of the text's largest weight.
+What OpenSearch adds to both is applied to the library's answer: see ``sparse_rows``.
 """
 
 from __future__ import annotations
@@ -26,9 +25,11 @@ from release_tool.models.oracle_inputs import (
     transformer_folder,
     unpadded,
 )
+from release_tool.models.oracle_static import answer_static
+from release_tool.models.sparse_rows import prune, special_ids_of, spoken_of, without
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable
 
 LOGITS_BYTES = 128 << 20
 """Bytes of logits a forward pass may make: tokens x vocabulary x 4."""
@@ -60,25 +61,6 @@ def answer(question: Question) -> Answered:
     weights = pack_rows([row[chosen] for row, chosen in zip(rows, ids, strict=True)], np.float32)[1]
     arrays = {"indptr": indptr, "ids": packed, "weights": weights}
     return Answered(arrays=arrays, inputs=inputs, batching=batching, special_ids=special)
-
-
-def special_ids_of(tokenizer: Any) -> tuple[int, ...]:
-    """Return the tokens that OpenSearch leaves out, ascending."""
-    return tuple(sorted(int(index) for index in set(tokenizer.all_special_ids)))
-
-
-def without(row: np.ndarray, special: Sequence[int]) -> np.ndarray:
-    """Return a copy of dense weights [vocabulary] in which special tokens weigh nothing."""
-    kept: np.ndarray = np.array(row, dtype=np.float32)
-    kept[[index for index in special if index < len(kept)]] = 0
-    return kept
-
-
-def prune(row: np.ndarray, ratio: float) -> np.ndarray:
-    """Return dense weights [vocabulary] without those at or below ``ratio`` x the largest."""
-    limit = np.float32(row.max(initial=0)) * np.float32(ratio)
-    pruned: np.ndarray = np.where(row > limit, row, np.float32(0))
-    return pruned
 
 
 Loaded = tuple["Callable[[list[str]], Any]", "Callable[[list[str]], np.ndarray]", Any, int]
@@ -159,8 +141,6 @@ def answer_tokenizer(question: Question) -> Answered:
     """Return each text's distinct tokens with their weights as CSR; a model with a module for them answers itself."""
     own = question.plan.source.model.idf_path
     if question.idf is None and own is not None and own.endswith(".safetensors"):
-        from release_tool.models.oracle_static import answer_static
-
         return answer_static(question)
     tokenizer = load_tokenizer(question)
     special = special_ids_of(tokenizer)
@@ -175,16 +155,6 @@ def answer_tokenizer(question: Question) -> Answered:
     values = [np.asarray([weights.get(index, ABSENT_WEIGHT) for index in row]) for row in ids]
     arrays = {"indptr": indptr, "ids": packed, "weights": pack_rows(values, np.float32)[1]}
     return Answered(arrays=arrays, inputs=inputs, batching="single", special_ids=special)
-
-
-def spoken_of(tokenizer: Any, ids: Iterable[int]) -> set[int]:
-    """Return the tokens that read as something.
-
-    Source: SparseTokenizerModel drops a token that decodes to nothing, such as a sentence piece of a space.
-    """
-    seen = sorted(ids)
-    words = tokenizer.batch_decode([[index] for index in seen], skip_special_tokens=True)
-    return {index for index, word in zip(seen, words, strict=True) if word}
 
 
 def _token_weights(question: Question, tokenizer: Any) -> dict[int, float]:

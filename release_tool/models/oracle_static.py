@@ -9,7 +9,7 @@ import numpy as np
 from release_tool.errors import UnsupportedModel
 from release_tool.models.answers import pack_rows
 from release_tool.models.oracle_inputs import Answered, Question, loading, model_keywords, shared_keywords
-from release_tool.models.oracle_sparse import special_ids_of, spoken_of, without
+from release_tool.models.sparse_rows import special_ids_of, spoken_of, without
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

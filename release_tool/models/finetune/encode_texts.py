@@ -21,7 +21,8 @@ from release_tool.errors import IntegrityError, UnsupportedModel
 from release_tool.held_out import document_probes
 from release_tool.models.batches import TOKENS_PER_BATCH, make_batches
 from release_tool.models.encoded import read_block, write_block
-from release_tool.models.oracle_sparse import LOGITS_BYTES, special_ids_of
+from release_tool.models.oracle_sparse import LOGITS_BYTES
+from release_tool.models.sparse_rows import special_ids_of
 from release_tool.models.starting import no_collection
 from release_tool.sets import blocks, open_set, query_probes
 from release_tool.workers import report, run_child
