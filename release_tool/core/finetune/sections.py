@@ -24,6 +24,11 @@ class ModelSection:
     )
     base: str = key("BAAI/bge-m3", "model to start from: an id of the hub or a folder", parameter="BaseModelId")
     revision: str = key("", "branch, tag or commit of the base; plan pins it")
+    allow_pickle: bool = key(
+        default=False,
+        meaning="take a base whose weights are in pickle files only, which can run code when they are read",
+        parameter="AllowPickle",
+    )
     kind: str = key("dense", "what is trained", choices=("dense", "sparse"))
     max_length: int = key(
         512, "tokens that are read of a text, by teacher and student", low=8, high=8192, parameter="MaxSeqLength"

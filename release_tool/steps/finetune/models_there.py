@@ -27,7 +27,7 @@ def model_folder(work: Work, pin: str) -> Path:
     """
     from release_tool.core.digest import sha256_bytes
     from release_tool.services.open_source import open_source
-    from release_tool.steps.finetune.pinning import models_of
+    from release_tool.steps.finetune.pinning import allows_pickle, models_of
 
     text = work.plan.pins[pin]
     folder = work.run.path / MODELS / f"{pin.replace(':', '-')}-{sha256_bytes(text.encode())[:16]}"
@@ -35,7 +35,11 @@ def model_folder(work: Work, pin: str) -> Path:
         return folder
     model, _ = models_of(work.recipe)[pin]
     place = work.place(model)
-    source = open_source(place if place.is_dir() else model, revision=text.rpartition("@")[2])
+    source = open_source(
+        place if place.is_dir() else model,
+        revision=text.rpartition("@")[2],
+        allow_pickle=allows_pickle(work.recipe, pin),
+    )
     pinned = source.pin()
     folder.mkdir(parents=True, exist_ok=True)
     with work.context.console.progress(f"Download {model}", sum(file.size for file in pinned.files), "B") as bar:

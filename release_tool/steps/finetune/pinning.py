@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from release_tool.core.escape import one_line
+from release_tool.core.quantity import clip
 from release_tool.steps.finetune.given_files import PINS, REMOTE, given_file
 from release_tool.steps.finetune.places import digest_of, place_of
 
@@ -15,6 +17,11 @@ if TYPE_CHECKING:
     from release_tool.errors import Fault
     from release_tool.global_options import Context
     from release_tool.services.sources import Pinned
+
+PICKLE_HINT = (
+    "Name a revision with safetensors and without code of its own. For the base's weights in pickle there is "
+    "model.allow_pickle = true, if you trust who made them: reading such a file can run code."
+)
 
 
 def pins_of(context: Context, recipe: Recipe, folder: Path, *, earlier: FinetunePlan | None = None) -> dict[str, str]:
@@ -52,14 +59,30 @@ def pins_of(context: Context, recipe: Recipe, folder: Path, *, earlier: Finetune
         from release_tool.steps.finetune.corpus_sources import corpus_pin
 
         pins["corpus"] = corpus_pin(context, recipe.corpus)
-    known = {} if earlier is None else models_of(earlier.recipe)
     pins |= _remote_pins(recipe, folder)
+    return pins | _model_pins(context, recipe, folder, earlier)
+
+
+def _model_pins(context: Context, recipe: Recipe, folder: Path, earlier: FinetunePlan | None) -> dict[str, str]:
+    """Return the pins of the models: of the earlier plan where it names the same ones of the hub."""
+    from release_tool.core.snapshot_files import PICKLE_WEIGHTS
+
+    pins: dict[str, str] = {}
+    known = {} if earlier is None else models_of(earlier.recipe)
     for name, (model, revision) in models_of(recipe).items():
-        if earlier is not None and known.get(name) == (model, revision) and not place_of(folder, model).is_dir():
+        may_have_pickle = allows_pickle(recipe, name)
+        is_known = known.get(name) == (model, revision) and not place_of(folder, model).is_dir()
+        # What was pinned with a consent is not taken over by a recipe without one.
+        if earlier is not None and is_known and may_have_pickle == allows_pickle(earlier.recipe, name):
             pins[name] = earlier.pins[name]
             continue
         context.console.info(f"Pin {model}")
-        pins[name] = pin_text(pin_model(model, revision, folder))
+        pinned = pin_model(model, revision, folder, allow_pickle=may_have_pickle)
+        if any(PICKLE_WEIGHTS.fullmatch(file.path.rpartition("/")[2]) for file in pinned.files):
+            context.console.warning(
+                "The base's weights are pickle files, which can run code when they are read (model.allow_pickle)."
+            )
+        pins[name] = pin_text(pinned)
     return pins
 
 
@@ -98,17 +121,29 @@ def models_of(recipe: Recipe) -> dict[str, tuple[str, str]]:
     return found
 
 
-def pin_model(model: str, revision: str, folder: Path) -> Pinned:
+def allows_pickle(recipe: Recipe, pin: str) -> bool:
+    """Tell whether a model may have weights in pickle only: the base, where the recipe says so, and no other one."""
+    return pin == "base" and recipe.model.allow_pickle
+
+
+def pin_model(model: str, revision: str, folder: Path, *, allow_pickle: bool = False) -> Pinned:
     """Pin a model of a recipe; a folder's path begins where the recipe lies.
 
     Raises:
         SourceError: it can't be had.
+        UnsafeModel: its weights are in pickle only, or it has code of its own.
         Unreachable: the hub does not answer.
     """
+    from release_tool.errors import UnsafeModel
     from release_tool.services.open_source import open_source
 
     place = place_of(folder, model)
-    return open_source(place if place.is_dir() else model, revision=revision or None).pin()
+    source = open_source(place if place.is_dir() else model, revision=revision or None, allow_pickle=allow_pickle)
+    try:
+        return source.pin()
+    except UnsafeModel as error:
+        # A release has options for it; a recipe has a key for the pickles of its base, and for code it has nothing.
+        raise UnsafeModel(f"{clip(one_line(model))}: {error}", hint=PICKLE_HINT) from error
 
 
 def pin_text(pinned: Pinned) -> str:
