@@ -9,7 +9,6 @@ twice, are tried again when the server can't answer; a rate limit is waited for 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
@@ -17,7 +16,15 @@ from urllib.parse import quote, urlsplit
 from release_tool import __version__
 from release_tool.errors import Fault, MissingExtra, RequestError, UsageError
 from release_tool.services.clock import Clock
-from release_tool.services.github_words import LATER_STATUS, Answer, read_json, refusal, seconds_of_limit, unanswered
+from release_tool.services.github_words import (
+    LATER_STATUS,
+    Access,
+    Answer,
+    read_json,
+    refusal,
+    seconds_of_limit,
+    unanswered,
+)
 from release_tool.services.secrets import Credentials
 
 if TYPE_CHECKING:
@@ -46,15 +53,6 @@ MAX_PAGES = 50
 
 _REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,38}/(?!\.{1,2}\Z)[A-Za-z0-9._-]{1,100}")
 _TOKEN = re.compile(r"[\x21-\x7e]+")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Access:
-    """Where the API is, and who asks."""
-
-    api: str
-    """Without a final slash."""
-    credentials: Credentials = field(repr=False)
 
 
 def read_access(environment: Mapping[str, str]) -> Access:

@@ -18,7 +18,7 @@ from release_tool.errors import Refused, RemoteFailed, Unreachable
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from release_tool.services.github import Access
+    from release_tool.services.secrets import Credentials
 
 LATER_STATUS = frozenset({408, 500, 502, 503, 504})
 LIMIT_STATUS = frozenset({403, 429})
@@ -29,6 +29,15 @@ MAX_NUMBER = 12
 _LIMIT_WORDS = re.compile(r"rate limit|abuse detection", re.IGNORECASE)
 _NO_PULL_REQUESTS = re.compile(r"not permitted to create", re.IGNORECASE)
 _PERMISSIONS = re.compile(r"[a-z_]+=[a-z]+(?:[,;] ?[a-z_]+=[a-z]+){0,20}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Access:
+    """Where the API is, and who asks."""
+
+    api: str
+    """Without a final slash."""
+    credentials: Credentials = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

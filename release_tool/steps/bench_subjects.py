@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from release_tool.core.speed import SPEED_KINDS
 from release_tool.errors import UsageError
-from release_tool.steps.benching import Subject
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from release_tool.core.bundle import Bundle
     from release_tool.global_options import Context
+    from release_tool.services.speed_rounds import Candidate
     from release_tool.steps.proving import Release
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """One archive of the run."""
+
+    candidate: Candidate
+    sha256: str
+    size: int
+    bundle: Bundle | None = None
+    """Where it is one of the work folder's."""
 
 
 def chosen(

@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from release_tool.core.bundle import Bundle
     from release_tool.core.speed import Beside, Measured, Speed
     from release_tool.global_options import Context
     from release_tool.services.speed_ring import Lengths
     from release_tool.services.speed_rounds import Candidate, Found, Timed
+    from release_tool.steps.bench_subjects import Subject
     from release_tool.steps.proving import Release
 
 NODE, RUNTIME = "node", "runtime"
@@ -31,17 +31,6 @@ class Settings:
     rounds: int
     lengths: tuple[int, ...] | None
     budgets: dict[str, float]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Subject:
-    """One archive of the run."""
-
-    candidate: Candidate
-    sha256: str
-    size: int
-    bundle: Bundle | None = None
-    """Where it is one of the work folder's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

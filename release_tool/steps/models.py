@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,6 +12,7 @@ from release_tool.steps import draft_option, emit, emit_text
 if TYPE_CHECKING:
     from release_tool.core.catalogue import Difference, Meaning
     from release_tool.global_options import Context
+    from release_tool.steps.models_asking import Changed
 
 HELP = """List, show, compare and yank what was released.
 
@@ -68,17 +68,6 @@ Examples:
   release-tool models restore acme/tiny@1.0.0
 """
 MAX_REASON = 500
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Changed:
-    """What ``yank`` and ``restore`` did, or with --draft would do."""
-
-    name: str
-    version: str
-    yanked: bool
-    changed: tuple[str, ...]
-    diff: str | None = None
 
 
 @click.group(help=HELP, short_help="List, show, compare and yank what was released.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,6 @@ from release_tool.core.naming import CONFIG_FILE
 from release_tool.errors import PublishError, UsageError
 from release_tool.services.buckets import open_bucket
 from release_tool.steps.claiming import MAX_DOCUMENT_BYTES
-from release_tool.steps.models import Changed
 from release_tool.steps.settings import address_of
 from release_tool.steps.worktree import diff_of, held, read_ledger, read_state, with_history, write_changes
 
@@ -26,6 +26,17 @@ if TYPE_CHECKING:
     from release_tool.services.bucket import Bucket
 
 MAX_CERTIFICATE_BYTES = 64 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Changed:
+    """What ``yank`` and ``restore`` did, or with --draft would do."""
+
+    name: str
+    version: str
+    yanked: bool
+    changed: tuple[str, ...]
+    diff: str | None = None
 
 
 def change(repo: Path, word: str, *, yank_for: str | None, by: str | None, draft: bool) -> Changed:
