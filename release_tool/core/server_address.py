@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ipaddress import ip_address
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
 
 def address_problem(address: str) -> str | None:
@@ -22,12 +22,13 @@ def address_problem(address: str) -> str | None:
 
 def is_in_clear(address: str) -> bool:
     """Tell whether a credential would travel unencrypted to another machine."""
-    parts = urlsplit(address)
-    return parts.scheme == "http" and not _is_this_machine(parts)
+    return urlsplit(address).scheme == "http" and not is_this_machine(address)
 
 
-def _is_this_machine(parts: SplitResult) -> bool:
+def is_this_machine(address: str) -> bool:
+    """Tell whether an address without a problem is one of this machine's own."""
+    host = urlsplit(address).hostname
     try:
-        return ip_address(parts.hostname or "").is_loopback
+        return ip_address(host or "").is_loopback
     except ValueError:
-        return parts.hostname == "localhost"
+        return host == "localhost"

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import tomllib
 from dataclasses import dataclass, field
-from typing import Any, get_type_hints
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 from release_tool.core.escape import one_line
 from release_tool.core.finetune.keys import MAX_SHOWN, read_section
@@ -39,8 +39,11 @@ from release_tool.core.finetune.sections_training import (
 )
 from release_tool.core.quantity import clip
 from release_tool.core.request import closest
-from release_tool.core.server_address import address_problem
+from release_tool.core.server_address import address_problem, is_this_machine
 from release_tool.errors import Fault, RequestError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +90,7 @@ def parse_recipe(data: bytes) -> Recipe:
         faults += wrong
     recipe = None if faults else Recipe(**read)
     if recipe is not None:
-        faults = together(recipe)
+        faults = together(recipe) + _price_faults(recipe.queries, found.get("queries", {}))
     if recipe is None or faults:
         raise RequestError(tuple(faults), hint="Correct the recipe; docs/recipe.md lists every key.")
     return recipe
@@ -139,7 +142,9 @@ def _address_faults(recipe: Recipe) -> list[Fault]:
         Fault(name, problem, "such as https://host:9200")
         for name, address in named
         # A cluster may be named as release-tool.toml does.
-        if ("://" in address or "@" in address) and (problem := address_problem(address))
+        if ("://" in address or "@" in address or (name, recipe.queries.provider) == ("queries.endpoint", "openai"))
+        and address
+        and (problem := address_problem(address))
     ]
 
 
@@ -153,6 +158,24 @@ def _writer_faults(queries: QueriesSection) -> list[Fault]:
     if queries.provider in ("openai", "local") and queries.model == QueriesSection().model:
         faults.append(Fault("queries.model", f"is Bedrock's default: provider is {queries.provider!r}"))
     return faults
+
+
+def _price_faults(queries: QueriesSection, told: Collection[str]) -> list[Fault]:
+    """Return the prices that a recipe must tell: without them nobody can say beforehand what the queries will cost.
+
+    A service of this machine is taken for one of one's own, which is free, unless there is a budget in dollars.
+
+    Args:
+        queries: without faults.
+        told: its keys that the recipe holds; a price of 0 that somebody wrote is a price.
+    """
+    missing = [name for name in ("dollars_in", "dollars_out") if name not in told]
+    if queries.provider != "openai" or not missing or address_problem(queries.endpoint):
+        return []
+    if is_this_machine(queries.endpoint) and (len(missing) == 1 or not queries.max_dollars):
+        return []
+    why = "is missing: what the answers cost can't be estimated before they are paid for"
+    return [Fault(f"queries.{name}", why, "the price of a million tokens; 0 where nobody is paid") for name in missing]
 
 
 def _bedrock_faults(queries: QueriesSection) -> list[Fault]:

@@ -86,7 +86,9 @@ def make_plan(
     from dataclasses import replace
 
     from release_tool import __version__
+    from release_tool.core.finetune.money import has_price
     from release_tool.core.finetune.stages import FinetunePlan
+    from release_tool.steps.finetune.asked import PAID
     from release_tool.steps.finetune.estimating import estimates_of
     from release_tool.steps.finetune.pinning import pins_of
 
@@ -94,6 +96,11 @@ def make_plan(
         recipe = read_recipe(path)
         if max_dollars is not None:
             recipe = replace(recipe, queries=replace(recipe.queries, max_dollars=max_dollars))
+            if recipe.queries.provider in PAID and max_dollars and not has_price(recipe.queries):
+                context.console.warning(
+                    "The recipe names no price (queries.dollars_in, dollars_out): --max-dollars bounds nothing, "
+                    "queries.max_total_tokens does."
+                )
         folder = path.absolute().parent
         return FinetunePlan(
             tool_version=__version__,
@@ -148,8 +155,12 @@ def write_plan(context: Context, plan: FinetunePlan) -> None:
 
 def text_of(plan: FinetunePlan) -> str:
     """Return the plan for a terminal."""
+    from release_tool.core.finetune.money import has_price
+
     rows = [*plan.names.items(), *plan.pins.items()]
     rows += [(name.replace("_", " "), amount_text(value)) for name, value in plan.estimates.items()]
+    if not has_price(plan.recipe.queries):
+        rows = [(name, "none: the recipe names no price" if "dollars" in name else value) for name, value in rows]
     width = max(len(name) for name, _ in rows)
     return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
 

@@ -199,6 +199,36 @@ def test_any_bytes_are_a_recipe_or_a_list_of_faults(data):
     assert recipe.model.name
 
 
+PRICES = ["queries.dollars_in", "queries.dollars_out"]
+
+
+@pytest.mark.parametrize(
+    ("keys", "fields"),
+    [
+        ("https://llm.example.org/v1", PRICES),
+        ("https://llm.example.org/v1|dollars_in = 1.0|max_dollars = 5", PRICES[1:]),
+        ("https://llm.example.org/v1|dollars_in = 1.0|dollars_out = 2", []),
+        ("https://llm.example.org/v1|dollars_in = 0|dollars_out = 0.0", []),  # somebody says that it is free
+        ("http://10.0.0.7:8000/v1", PRICES),
+        ("http://localhost.example.org/v1", PRICES),
+        ("http://localhost:11434/v1", []),
+        ("http://127.0.0.1:8000/v1", []),
+        ("http://[::1]:8000/v1", []),
+        ("http://127.0.0.1:8000/v1|max_dollars = 5.0", PRICES),  # a budget that nothing could be held against
+        ("http://127.0.0.1:8000/v1|max_dollars = 5.0|dollars_in = 0", []),
+        ("localhost:8000/v1", ["queries.endpoint"]),
+    ],
+)
+def test_a_service_elsewhere_or_a_budget_in_dollars_needs_prices(keys, fields):
+    endpoint, *more = keys.split("|")
+    lines = ['provider = "openai"', 'model = "writer"', f'endpoint = "{endpoint}"', *more]
+    text = with_key("queries", "\n".join(lines))
+    if fields:
+        assert sorted(faults(text)) == fields
+    else:
+        assert parse_recipe(text.encode()).queries.endpoint == endpoint
+
+
 @pytest.mark.parametrize("section", ["queries", "corpus"])
 @pytest.mark.parametrize(
     ("address", "is_fault"),

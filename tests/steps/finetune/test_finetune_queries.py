@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -266,6 +267,16 @@ def test_plan_says_what_a_run_will_take(project, service):
     assert project.finetune("run", "--to", "queries") == 0
     assert estimates["tokens_in"] == pytest.approx(project.state.counts["tokens_in"], rel=0.5)
     assert estimates["dollars"] > 0
+
+
+def test_plan_says_that_there_is_no_price_and_that_a_budget_in_dollars_holds_nothing_then(project, service, capsys):
+    words = ("plan", "--recipe", str(project.recipe(openai(service))))
+    assert project.finetune(*words) == 0
+    found = capsys.readouterr()
+    assert re.search(r"^dollars +none: the recipe names no price$", found.out, re.MULTILINE)
+    assert "bounds nothing" not in found.err
+    assert project.finetune(*words, "--max-dollars", "5") == 0
+    assert "--max-dollars bounds nothing" in capsys.readouterr().err
 
 
 def test_an_own_prompt_is_used_and_examples_stand_in_it(project, service):
