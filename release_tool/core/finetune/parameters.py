@@ -79,10 +79,11 @@ def recipe_data(parameters: Mapping[str, str], base: bytes = b"") -> dict[str, d
 
 
 def with_machine(data: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Return the tables with one process of training a GPU of the machine, where they don't say how many."""
-    instance = data.get("aws", {}).get("training_instance", "")
-    train = {"processes": GPUS.get(instance, 1), **data.get("train", {})}
-    return {**data, "train": train}
+    """Return the tables with one process of scoring and of training a GPU of the machines, unless they say how many."""
+    machines = data.get("aws", {})
+    train = {"processes": GPUS.get(machines.get("training_instance", ""), 1), **data.get("train", {})}
+    engine = {"processes": GPUS.get(machines.get("scoring_instance", ""), 1), **data.get("engine", {})}
+    return {**data, "train": train, "engine": engine}
 
 
 def _read(hint: Any, text: str) -> Any:

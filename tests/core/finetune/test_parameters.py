@@ -89,6 +89,13 @@ def test_a_machine_with_eight_gpus_trains_with_eight_processes_unless_the_recipe
     assert with_machine({})["train"]["processes"] == 1
 
 
+def test_a_machine_with_eight_gpus_scores_with_eight_processes_unless_the_recipe_says_how_many():
+    large = {"aws": {"scoring_instance": "ml.p4d.24xlarge"}}
+    assert with_machine(large)["engine"]["processes"] == 8
+    assert with_machine({**large, "engine": {"processes": 2}})["engine"]["processes"] == 2
+    assert with_machine({})["engine"]["processes"] == 1
+
+
 def test_an_endpoint_must_be_deployed_to_be_registered():
     with pytest.raises(RequestError, match=r"aws.register: needs an endpoint"):
         parse_recipe(b'[model]\nname = "a"\n[corpus]\npath = "a"\n[aws]\ndeploy = false\n')

@@ -51,7 +51,7 @@ def test_a_quick_start_ends_where_it_says(repository, documents, s3, monkeypatch
     recipe = parse_recipe(written)
     assert recipe.corpus.source == ("opensearch" if name == "opensearch" else "s3")
     assert recipe.engine.name == "local"
-    assert (recipe.train.processes, recipe.train.batch_size) == (8, 4)
+    assert (recipe.train.processes, recipe.engine.processes, recipe.train.batch_size) == (8, 8, 4)
     script = {
         "Validate": [{"return": validated}],
         **{f"job {stage}": [{"return": DONE}] for stage in STAGES},
