@@ -140,6 +140,28 @@ def test_no_role_may_more_than_it_names(template):
     assert "ManagedPolicyArns" not in json.dumps(template)
 
 
+def allowed(template, role, action):
+    """Return the resources for which a role may do something, as one text."""
+    found = [one for name, one in statements(template) if name == role and action in listed(one["Action"])]
+    return json.dumps([listed(one["Resource"]) for one in found])
+
+
+@pytest.mark.parametrize("role", ["ChecksRole", "JobRole", "SearchRole"])
+@pytest.mark.parametrize("parameter", ["S3CorpusPath", "SampleQueryUri"])
+def test_who_looks_at_a_file_may_list_its_bucket_and_read_it(template, role, parameter):
+    for action in ("s3:ListBucket", "s3:GetObject"):
+        assert f'{{"Ref": "{parameter}"}}' in allowed(template, role, action), action
+
+
+def test_who_searches_the_cluster_may(template, states):
+    substitutions = template["Resources"]["Workflow"]["Properties"]["DefinitionSubstitutions"]
+    assert "SearchRole" in json.dumps(substitutions["ReadRoleArn"])
+    assert "domain/*" in allowed(template, "SearchRole", "es:ESHttpPost")
+    # Mining asks the cluster, too, where mine.engine says so.
+    assert {states[name]["Parameters"]["RoleArn"] for name in ("Prepare", "Mine")} == {"${ReadRoleArn}"}
+    assert states["Train"]["Parameters"]["RoleArn"] == "${JobRoleArn}"
+
+
 def test_a_service_takes_a_role_for_this_account_only(template):
     for name, role in roles(template).items():
         for statement in role["Properties"]["AssumeRolePolicyDocument"]["Statement"]:
