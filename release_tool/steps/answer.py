@@ -60,9 +60,10 @@ def run_answer(context: Context, *, again: bool = False) -> tuple[Answered, ...]
     from release_tool.services.extras import require_trace_extra
     from release_tool.steps import proving
     from release_tool.steps.answering import Oracle
+    from release_tool.steps.release_reading import read_source
 
     require_trace_extra()
-    release = proving.read_source(context, load_probes(None))
+    release = read_source(context, load_probes(None))
     kinds = tuple(dict.fromkeys(artifact.kind for artifact in release.plan.artifacts))
     stale = tuple(kind for kind in kinds if again or not proving.answers_hold(release, kind))
     if stale:

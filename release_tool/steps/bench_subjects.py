@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from release_tool.core.bundle import Bundle
     from release_tool.global_options import Context
     from release_tool.services.speed_rounds import Candidate
-    from release_tool.steps.proving import Release
+    from release_tool.steps.release_reading import Release
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,12 +53,12 @@ def chosen(
 def _release(context: Context, *, named: bool) -> Release | None:
     """Return the work folder's documents; null where archives were named and nothing was traced there."""
     from release_tool.packaged import packaged_probes
-    from release_tool.steps import proving
+    from release_tool.steps.release_reading import read_release
 
     if named and not (context.work / "plan.json").is_file():
         return None
     try:
-        return proving.read(context, (), packaged_probes(), None)
+        return read_release(context, (), packaged_probes(), None)
     except UsageError as error:
         if not named:
             raise

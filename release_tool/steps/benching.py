@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from release_tool.services.speed_ring import Lengths
     from release_tool.services.speed_rounds import Candidate, Found, Timed
     from release_tool.steps.bench_subjects import Subject
-    from release_tool.steps.proving import Release
+    from release_tool.steps.release_reading import Release
 
 NODE, RUNTIME = "node", "runtime"
 

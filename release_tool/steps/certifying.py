@@ -14,7 +14,7 @@ from release_tool.errors import ReleaseError
 if TYPE_CHECKING:
     from release_tool.documents import WorkFolder
     from release_tool.global_options import Context
-    from release_tool.steps.proving import Release
+    from release_tool.steps.release_reading import Release
 
 
 M = TypeVar("M", Quality, Speed)

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from release_tool.core.quality import Budget, Judged, Quality
     from release_tool.global_options import Context
     from release_tool.sets import JudgedSet
-    from release_tool.steps.proving import Release
     from release_tool.steps.quality_encoding import Wanted
+    from release_tool.steps.release_reading import Release
 
 HELP = """Measure how well the archives search, beside their source.
 
@@ -80,16 +80,16 @@ def run_quality(
     """
     from release_tool.packaged import packaged_probes
     from release_tool.services.extras import require_quality_extra, require_trace_extra
-    from release_tool.steps import proving
     from release_tool.steps.quality_encoding import encode, forget
     from release_tool.steps.quality_sets import chosen_sets
+    from release_tool.steps.release_reading import read_release
     from release_tool.steps.settings import read_settings
 
     require_trace_extra()
     require_quality_extra()
     settings = read_settings(context.repo)
     sets = chosen_sets(context, folders, settings.quality.sets)
-    release = proving.read(context, artifacts, packaged_probes(), None)
+    release = read_release(context, artifacts, packaged_probes(), None)
     bundles = _searching(context, release, artifacts)
     todo = [
         _todo(

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from release_tool.services.ring_processes import Running
     from release_tool.sets import Block, JudgedSet
     from release_tool.steps.measuring import Target
-    from release_tool.steps.proving import Release
+    from release_tool.steps.release_reading import Release
 
 FOLDER = "quality"
 SOURCE = "source"

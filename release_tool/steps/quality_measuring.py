@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from release_tool.core.quality import Judged, Measures
     from release_tool.models.measures import Ranking, Scored
     from release_tool.models.ranking import Activity, Best
-    from release_tool.steps.proving import Release
     from release_tool.steps.quality_encoding import Wanted
+    from release_tool.steps.release_reading import Release
 
 COSINE, DOT, LOGIT = "cosine", "dot", "logit"
 SENTENCE_SETTINGS = "config_sentence_transformers.json"

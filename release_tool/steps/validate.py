@@ -125,9 +125,10 @@ def run_validate(
     from release_tool.services.extras import require_trace_extra
     from release_tool.steps import proving
     from release_tool.steps.asking import beside
+    from release_tool.steps.release_reading import read_release
 
     require_trace_extra()
-    release = proving.read(context, artifacts, load_probes(probes), probes)
+    release = read_release(context, artifacts, load_probes(probes), probes)
     wanted = [ring for ring in RINGS if ring in {RUNTIME, *rings}]
     stale = tuple(kind for kind in release.kinds if again or not proving.answers_hold(release, kind))
     missing = proving.missing_proofs(context, release, wanted, stale, again=again)

@@ -19,7 +19,8 @@ from release_tool.documents import file_sha256
 from release_tool.global_options import Context
 from release_tool.packaged import packaged_probes, packaged_set
 from release_tool.sets import open_set
-from release_tool.steps import proving, quality_encoding, quality_measuring
+from release_tool.steps import quality_encoding, quality_measuring
+from release_tool.steps.release_reading import read_release
 
 pytestmark = [pytest.mark.weights, pytest.mark.slow]
 
@@ -35,7 +36,7 @@ def context(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def release(context):
-    return proving.read(context, (), packaged_probes(), None)
+    return read_release(context, (), packaged_probes(), None)
 
 
 def measure(context, release, change_tokenizer=None, change_config=None):
