@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from release_tool.bounded import NotReadable, read_bounded
 from release_tool.core.digest import tree_digest
 from release_tool.core.plan import PlannedFile, RemoteCode
 from release_tool.core.snapshot_files import check_path, is_ignored, select
@@ -157,9 +159,24 @@ class FolderSource:
 
 
 def local_id(folder: Path) -> str:
-    """Return ``local/<folder name>``, with what can't stand in a name replaced by hyphens."""
-    name = re.sub(r"[^A-Za-z0-9._-]+", "-", folder.resolve().name)
+    """Return ``local/`` and the folder's name, or that of the fine-tuned model in it; hyphens for what can't be in one.
+
+    Hand-over calls every folder ``model``: by that alone, two fine-tuned models would be releases of one.
+    """
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", _tuned_name(folder) or folder.resolve().name)
     return "local/" + (re.sub(r"^[^A-Za-z0-9]+", "", name)[:96] or "model")
+
+
+def _tuned_name(folder: Path) -> str | None:
+    """Return the name of the model that hand-over wrote into a folder; null where there is none that can be read."""
+    from release_tool.core.lineage import FILE, MAX_BYTES, read
+
+    try:
+        data = json.loads(read_bounded(folder / FILE, MAX_BYTES))
+    except (OSError, NotReadable, ValueError, RecursionError):
+        return None
+    lineage = read(data) if isinstance(data, dict) else None
+    return None if lineage is None else lineage.name
 
 
 def _walk(root: Path, folder: Path, prefix: str, parents: tuple[Path, ...]) -> Iterator[tuple[str, Path]]:

@@ -96,6 +96,12 @@ def test_the_name_of_the_folder_becomes_an_id_that_can_stand_in_a_key(tmp_path, 
     assert found == (wanted or "local/" + "a" * 96)
 
 
+@pytest.mark.parametrize("text", ["{", "[1]", '{"name": "x"}', "[" * 100_000, '{"schema": "release-tool/lineage@1"}'])
+def test_a_lineage_that_is_none_names_nothing(folder, text):
+    (folder / "lineage.json").write_text(text)
+    assert local_id(folder) == "local/my-model"
+
+
 def test_a_given_id_is_taken(folder):
     assert open_source(folder, revision=None, model_id="acme/tiny").pin().model_id == "acme/tiny"
 

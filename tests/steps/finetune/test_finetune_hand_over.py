@@ -87,6 +87,10 @@ def test_plan_takes_the_folder_and_carries_its_lineage_without_a_warning(green):
     assert plan.lineage == lineage(green)
     assert not [warning for warning in plan.warnings if "handed over" in warning or "hand-over" in warning]
     assert plan.source.licence.declared == "apache-2.0"
+    # Each of them lies in a folder called model.
+    assert plan.source.model_id == "local/acme"
+    assert all("/acme/" in artifact.key for artifact in plan.artifacts)
+    assert planned(green, "--model-id", "org/other").source.model_id == "org/other"
 
 
 def test_a_red_gate_hands_nothing_over_and_lists_the_reasons(red, capsys):
