@@ -37,6 +37,7 @@ class Purpose(StrEnum):
     LISTING = "listing"
     TUNING_QUERIES = "tuning-queries"
     TUNING_GPU = "tuning-gpu"
+    TUNING_RELEASE = "tuning-release"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +76,9 @@ TRAITS = {
     ),
     Purpose.TUNING_GPU: Traits(
         why="a machine of one's own may start to train; grants nothing", reviewed=True, optional=True
+    ),
+    Purpose.TUNING_RELEASE: Traits(
+        why="the release of a tuned model may be started; grants nothing", reviewed=True, optional=True
     ),
 }
 

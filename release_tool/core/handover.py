@@ -45,6 +45,9 @@ MAKES: Mapping[str, tuple[re.Pattern[str], ...]] = {
 }
 """Command → what it writes into the work folder. ``node`` is a later ``validate``, which may certify once more."""
 
+PAID = re.compile(rf"finetune/paid{_BELOW}\.jsonl?")
+"""What was paid for while a model is tuned: texts and ids of services, which are read as such and run nothing."""
+
 OUTPUTS = (
     ("plan", "files", "plan"),
     ("check", "files", "check"),

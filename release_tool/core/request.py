@@ -23,6 +23,7 @@ NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
 
 MODEL_ID_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
 REVISION_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,127}")
+FOLDER_REVISION_PATTERN = re.compile(r"sha256:[0-9a-f]{64}")
 COMMIT_PATTERN = re.compile(r"[0-9a-f]{40}")
 RUN_ID_PATTERN = re.compile(r"[0-9]{1,20}")
 LOGIN_PATTERN = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,38})(?:\[bot\])?")
@@ -120,9 +121,12 @@ def _identity_faults(request: ReleaseRequest, *, is_folder: bool) -> list[Fault]
         if value is not None and not NAME_PATTERN.fullmatch(value)
     )
     if request.revision is not None:
-        if is_folder:
+        if is_folder and request.tune_run_id is None:
             faults.append(Fault("--revision", "a folder has no revision", "its revision is the digest of its files"))
-        elif not REVISION_PATTERN.fullmatch(request.revision):
+        elif is_folder and not FOLDER_REVISION_PATTERN.fullmatch(request.revision):
+            hint = "sha256: and 64 digits, as the fine-tuning run shows it"
+            faults.append(Fault("--revision", "is no revision of a fine-tuned model", hint))
+        elif not is_folder and not REVISION_PATTERN.fullmatch(request.revision):
             faults.append(Fault("--revision", f"{request.revision!r} is no revision", "a branch, tag or commit"))
     faults += _folder_id_faults(request, is_folder=is_folder)
     faults += _origin_faults(request, is_folder=is_folder)

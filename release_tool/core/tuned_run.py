@@ -13,6 +13,8 @@ from release_tool.core.quantity import clip
 
 TUNING_WORKFLOW = ".github/workflows/tune-model.yml"
 BRANCH = "main"
+ENDED = "completed"
+"""Status of a run that has ended, whatever its conclusion."""
 ENDED_WELL = "success"
 MAX_SHOWN = 100
 
@@ -46,6 +48,11 @@ def run_problems(run: Any, repository: str, run_id: str) -> tuple[str, ...]:
         state = _text(run.get("conclusion")) or _text(run.get("status"))
         found.append(f"it has not ended well, but is {_shown(state)}")
     return tuple(found)
+
+
+def goes_on(run: Any) -> bool:
+    """Tell whether a run has not ended yet; ``status`` and ``conclusion`` as GitHub says them."""
+    return isinstance(run, dict) and run.get("conclusion") is None and _text(run.get("status")) not in ("", ENDED)
 
 
 def _full_name(repository: Any) -> str:

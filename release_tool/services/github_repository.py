@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from release_tool.errors import IntegrityError, RecordError, Refused, RemoteFailed
-from release_tool.services.github import quoted
+from release_tool.services.github import PAGE, quoted
 from release_tool.services.github_words import unanswered
 
 if TYPE_CHECKING:
@@ -197,9 +197,19 @@ class Repository:
         runs = data.get("workflow_runs") if isinstance(data, dict) else None
         return bool(runs)
 
-    def dispatch(self, workflow: str, branch: str) -> None:
-        """Start a workflow on a branch."""
-        self.github.post(f"repos/{self.name}/actions/workflows/{quoted(workflow)}/dispatches", {"ref": branch})
+    def runs(self, workflow: str, branch: str) -> tuple[dict[str, Any], ...]:
+        """Return the latest runs of a workflow that were dispatched on a branch, as GitHub tells of them."""
+        path = f"repos/{self.name}/actions/workflows/{quoted(workflow)}/runs"
+        data = self.github.get(path, branch=branch, event="workflow_dispatch", per_page=PAGE)
+        found = data.get("workflow_runs") if isinstance(data, dict) else None
+        return tuple(run for run in found if isinstance(run, dict)) if isinstance(found, list) else ()
+
+    def dispatch(self, workflow: str, branch: str, inputs: Mapping[str, str] | None = None) -> None:
+        """Start a workflow on a branch; refused where its form has no such input, or lacks one."""
+        data: dict[str, Any] = {"ref": branch}
+        if inputs:
+            data["inputs"] = dict(inputs)
+        self.github.post(f"repos/{self.name}/actions/workflows/{quoted(workflow)}/dispatches", data)
 
     def _folder(self, tree: str) -> dict[str, dict[str, Any]]:
         """Return name → entry of one folder of a tree; a tree never changes, so each is read once."""
@@ -235,10 +245,9 @@ class Repository:
         number = data.get("number") if isinstance(data, dict) else None
         if not isinstance(number, int) or isinstance(number, bool):
             raise unanswered(self.github.access, "for a pull request")
-        url = data.get("html_url")
         return Pull(
             number=number,
-            url=url if isinstance(url, str) and _URL.fullmatch(url) else None,
+            url=plain_url(data.get("html_url")),
             title=str(data.get("title") or ""),
             # A body that was edited in a browser has other line ends.
             body=str(data.get("body") or "").replace("\r\n", "\n"),
@@ -257,6 +266,11 @@ class Repository:
         if not isinstance(data, str) or not _SHA.fullmatch(data):
             raise unanswered(self.github.access, f"for {self.name}")
         return data
+
+
+def plain_url(value: Any) -> str | None:
+    """Return an address that can be shown as it is; null for anything else."""
+    return value if isinstance(value, str) and _URL.fullmatch(value) else None
 
 
 def blob_sha(data: bytes) -> str:

@@ -8,6 +8,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from release_tool.core.plan import ReleasePlan
     from release_tool.global_options import Context
+    from release_tool.services.github import GitHub
+
+WAIT_SECONDS, PAUSE_SECONDS = 300.0, 10.0
+"""For a run that has nothing left to do but to end: it starts its release in its last job."""
 
 
 def check_tuning_run(context: Context, plan: ReleasePlan) -> None:
@@ -19,7 +23,6 @@ def check_tuning_run(context: Context, plan: ReleasePlan) -> None:
         RemoteFailed: GitHub refuses to say.
         Unreachable: it does not answer.
     """
-    from release_tool.core.tuned_run import run_problems
     from release_tool.errors import Fault, RequestError
     from release_tool.services.github import REPOSITORY_VARIABLE, GitHub, check_repository, read_access
 
@@ -34,10 +37,22 @@ def check_tuning_run(context: Context, plan: ReleasePlan) -> None:
         return
     repository = check_repository(named)
     with context.console.step("Look at the fine-tuning run"):
-        found = GitHub(read_access(os.environ)).get(f"repos/{repository}/actions/runs/{run}")
-    problems = run_problems(found, repository, run)
+        problems = _problems(GitHub(read_access(os.environ)), repository, run)
     if problems:
         raise RequestError(
             tuple(Fault("--tune-run-id", f"{run}: {problem}") for problem in problems),
             hint="Name a run of the fine-tuning workflow on main that has ended well, and run the workflow again.",
         )
+
+
+def _problems(github: GitHub, repository: str, run: str) -> tuple[str, ...]:
+    """Return what speaks against a run, once it has ended; one that nothing else speaks against is waited for."""
+    from release_tool.core.tuned_run import goes_on, run_problems
+
+    began = github.clock.elapsed()
+    while True:
+        found = github.get(f"repos/{repository}/actions/runs/{run}")
+        problems = run_problems(found, repository, run)
+        if len(problems) != 1 or not goes_on(found) or github.clock.elapsed() - began >= WAIT_SECONDS:
+            return problems
+        github.clock.sleep(PAUSE_SECONDS)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from release_tool.core.handover import MAKES
+from release_tool.core.handover import MAKES, PAID
 from release_tool.steps import emit
 
 if TYPE_CHECKING:
@@ -20,14 +20,15 @@ HELP = """Hold what other jobs handed on against what they said.
 
 Every file of the work folder must be one that an earlier job made, with the sha256 that this job gave as its output
 ``files``; every file so named must be there. Anything else ends here with exit code 7. The files of the snapshot are
-named by source.json, and looked at by the commands that use them.
+named by source.json, and looked at by the commands that use them. No job answers for what was paid for when a model is
+tuned, an attempt that failed kept it: with --paid it may be here, and nothing but such files.
 
 \b
 Examples:
   release-tool verify --needs "$NEEDS"                 # GitHub's toJSON(needs)
   release-tool verify --needs "$NEEDS" --from review --from publish
 """
-MAY_LACK = {"archives": "archives/", "notice": "notice.json"}
+MAY_LACK = {"archives": "archives/", "notice": "notice.json", "stages": "finetune/"}
 """What a job may go without → how its files' paths begin."""
 
 
@@ -51,13 +52,21 @@ class Verified:
 )
 @click.option("--lacks", multiple=True, type=click.Choice(sorted(MAY_LACK)), help="These may stay away; repeatable.")
 @click.option("--snapshot", is_flag=True, help="The snapshot is here, too.")
+@click.option("--paid", is_flag=True, help="Answers that were paid for may be here, too.")
 @click.pass_obj
 def command(
-    context: Context, needs: str, before: str | None, makers: tuple[str, ...], lacks: tuple[str, ...], *, snapshot: bool
+    context: Context,
+    needs: str,
+    before: str | None,
+    makers: tuple[str, ...],
+    lacks: tuple[str, ...],
+    *,
+    snapshot: bool,
+    paid: bool,
 ) -> None:
     """Verify the work folder."""
     said = (needs,) if before is None else (before, needs)
-    found = run_verify(context, said, makers=makers or MAKES, lacks=lacks, snapshot=snapshot)
+    found = run_verify(context, said, makers=makers or MAKES, lacks=lacks, snapshot=snapshot, paid=paid)
     emit(context, f"{len(found.files)} files are what the jobs before have made.", found)
 
 
@@ -68,6 +77,7 @@ def run_verify(
     makers: Collection[str] = MAKES,
     lacks: Collection[str] = (),
     snapshot: bool = False,
+    paid: bool = False,
 ) -> Verified:
     """Hold the files of the work folder against the outputs of jobs.
 
@@ -78,6 +88,7 @@ def run_verify(
         lacks: names of ``MAY_LACK`` that need not be there. A notice that no job gave out is removed: it is that of an
             earlier attempt, and says nothing of this one.
         snapshot: whether the snapshot lies in the work folder.
+        paid: whether what was paid for may lie there.
 
     Raises:
         IntegrityError: a file is missing, changed, or was made by nobody; an output is not to be trusted.
@@ -89,6 +100,7 @@ def run_verify(
     work = WorkFolder(context.work)
     wanted = {path: sha256 for path, (sha256, maker) in expected(*needs).items() if maker in makers}
     there = _files_in(work, snapshot=snapshot)
+    there = {path for path in there if not (paid and PAID.fullmatch(path) and not work.path(path).is_symlink())}
     stale = {path for name in lacks for path in there - set(wanted) if path == MAY_LACK[name]}
     for path in sorted(stale):
         work.path(path).unlink()

@@ -208,6 +208,17 @@ def test_a_run_that_tuned_a_model_belongs_to_a_folder():
     assert fields(list(check(wrong, is_folder=True))) == ["--tune-run-id"]
 
 
+def test_a_tuned_model_may_be_pinned_to_the_revision_that_its_run_showed():
+    digest = "sha256:" + "a" * 64
+    request, _ = parse_inputs({"model": "a/b", "version": "1", "tune_run_id": "17", "revision": digest})
+    assert check(request, is_folder=True) == ()
+    for revision in ("main", "sha256:", digest[:-1], digest.upper(), digest + "a"):
+        wrong, _ = parse_inputs({"model": "a/b", "version": "1", "tune_run_id": "17", "revision": revision})
+        assert fields(list(check(wrong, is_folder=True))) == ["--revision"]
+    other, _ = parse_inputs({"model": "a/b", "version": "1", "revision": digest})
+    assert fields(list(check(other, is_folder=True))) == ["--revision"]
+
+
 @pytest.mark.parametrize(
     ("data", "words"),
     [

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
 from urllib.parse import parse_qs, unquote, urlsplit
 
+import yaml
 from http_double import FaultyDouble, ForDouble
 
 TOKEN = "ghs_MARKED-token-4Wp7"
@@ -312,7 +313,14 @@ class Handler(ForDouble, BaseHTTPRequestHandler):
             return refused(f"No ref found for: {data['ref']}")
         if b"workflow_dispatch" not in found[2]:
             return refused("Workflow does not have 'workflow_dispatch' trigger")
+        flow = yaml.safe_load(found[2])
+        inputs = data.get("inputs", {})
+        # The key "on" is true in YAML.
+        if wrong := wrong_inputs((flow[True]["workflow_dispatch"] or {}).get("inputs", {}), inputs):
+            return refused(wrong)
         run = {"path": path, "head_branch": data["ref"], "head_sha": head, "event": "workflow_dispatch"}
+        if inputs:
+            run |= {"inputs": inputs, "display_title": title_of(flow["run-name"], inputs), "conclusion": None}
         self.double.runs.append({"id": len(self.double.runs) + 1, **run})
         return 204, None
 
@@ -352,6 +360,37 @@ def tuning_run(repository, number, /, **over):
         "head_repository": {"full_name": repository},
         **over,
     }
+
+
+def wrong_inputs(form, inputs):
+    """Return what GitHub has against the inputs of a dispatch; empty where it takes them."""
+    if unknown := [name for name in inputs if name not in form]:
+        return f"Unexpected inputs provided: {json.dumps(unknown)}"
+    for name, about in form.items():
+        value = inputs.get(name, about.get("default", ""))
+        if about.get("required") and not value:
+            return f"Required input '{name}' not provided"
+        if about["type"] == "choice" and value not in about["options"]:
+            return f"Provided value '{value}' for input '{name}' not in the list of allowed values"
+    return ""
+
+
+TITLE = re.compile(r"\$\{\{ inputs\.(\w+)(?: && format\('([^']*)', ([^)]*)\) \|\| '')?\s*\}\}")
+"""The two kinds of expression that a run-name here has."""
+
+
+def title_of(name, inputs):
+    """Return the name of a run, as GitHub makes it of run-name."""
+
+    def value(found):
+        given, pattern, names = inputs.get(found[1], ""), found[2], found[3]
+        if pattern is None or not given:
+            return given
+        return pattern.format(*(inputs.get(one.strip().removeprefix("inputs."), "") for one in names.split(",")))
+
+    title = TITLE.sub(value, name)
+    assert "${{" not in title, f"an expression that is not known here: {name}"
+    return title
 
 
 def refused(message):

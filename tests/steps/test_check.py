@@ -18,6 +18,7 @@ from release_tool.core.plan import ReleasePlan
 from release_tool.core.publication import GivenUp, marker_key
 from release_tool.documents import WorkFolder, file_sha256
 from release_tool.lock import hold
+from release_tool.steps import tuning
 
 REPOSITORY = "octo-org/models"
 
@@ -180,6 +181,8 @@ def tuned(tmp_path, github, monkeypatch):
         monkeypatch.delenv(name, raising=False)
     for name, value in github.environment().items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setattr(tuning, "WAIT_SECONDS", 0.3)
+    monkeypatch.setattr(tuning, "PAUSE_SECONDS", 0.1)
     github.runs.clear()
     github.requests.clear()
     facts = make_facts(origin="folder", model_id="acme/tuned")
@@ -223,6 +226,22 @@ def test_any_other_run_is_refused_before_the_bucket_is_asked(tuned, bucket, gith
     assert said.count("--tune-run-id: ") == 1
     assert "\x1b" not in said
     assert len(said) < 2000
+
+
+def test_a_run_that_is_about_to_end_is_waited_for(tuned, bucket, github):
+    """A tuning run starts its release in its last job, and that release may be quicker than GitHub's own books."""
+    going = tuning_run(REPOSITORY, 4712, conclusion=None, status="in_progress")
+    github.runs.append(going)
+    github.fault("GET .*runs/4712", after=1, action=lambda _: going.update(conclusion="success", status="completed"))
+    assert check(tuned, bucket) == 0
+    assert len(github.requests) == 2
+
+
+@pytest.mark.parametrize("over", [{"conclusion": "failure"}, {"head_branch": "x"}, {"status": "completed"}])
+def test_a_run_that_waiting_makes_no_better_is_not_waited_for(tuned, bucket, github, over):
+    github.runs.append(tuning_run(REPOSITORY, 4712, **{"conclusion": None, "status": "in_progress", **over}))
+    assert check(tuned, bucket) == 2
+    assert len(github.requests) == 1
 
 
 def test_everything_that_speaks_against_a_run_is_said_at_once(tuned, bucket, github, capsys):

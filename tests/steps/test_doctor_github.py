@@ -203,12 +203,12 @@ def test_a_pattern_beside_main_is_found(look, api, patterns):
     assert (code, not_ok(found)) == (12, {"publish-staging: branches": "missing"})
 
 
-OPTIONAL = {Purpose.HUB_READ, Purpose.SECOND_GATE, Purpose.TUNING_QUERIES, Purpose.TUNING_GPU}
+OPTIONAL = {Purpose.HUB_READ, Purpose.SECOND_GATE, Purpose.TUNING_QUERIES, Purpose.TUNING_GPU, Purpose.TUNING_RELEASE}
 REVIEWED = [one.name for one in NEEDED if one.traits.reviewed]
 
 
 def test_gates_and_what_publishes_are_reviewed():
-    wanted = {"release-gate", "release-gate-second", "tuning-gpu"}
+    wanted = {"release-gate", "release-gate-second", "tuning-gpu", "tuning-release"}
     wanted |= {environment_name(one, target) for one in (Purpose.PUBLISH, Purpose.OVERWRITE) for target in TARGETS}
     assert set(REVIEWED) == wanted
 

@@ -128,6 +128,49 @@ def test_a_notice_of_an_earlier_attempt_is_removed_and_not_believed(work, capsys
     assert verify(work, "--lacks", "notice", plan=made, notify=gone) == 7
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["openai/ab/abc.json", "openai/batch-0123.jsonl", "openai/batch-0.answers.jsonl", "bedrock-jobs/a/b.jsonl"],
+)
+def test_what_was_paid_for_may_be_here_where_that_is_said(work, name):
+    made = named(work, "plan.json")
+    path = work / "finetune" / "paid" / name
+    path.parent.mkdir(parents=True)
+    path.write_text("{}")
+    assert verify(work, plan=made) == 7
+    assert verify(work, "--paid", plan=made) == 0
+
+
+@pytest.mark.parametrize("name", ["paid/x.py", "paid/a/.hidden.json", "paidx/a.json", "03-queries/x.jsonl", "x.json"])
+def test_nothing_else_comes_along_with_what_was_paid_for(work, name, capsys):
+    path = work / "finetune" / name
+    path.parent.mkdir(parents=True)
+    path.write_text("{}")
+    assert verify(work, "--paid", plan=named(work, "plan.json")) == 7
+    assert f"finetune/{name} was made by no job" in capsys.readouterr().err
+
+
+def test_a_link_is_nothing_that_was_paid_for(work, tmp_path):
+    (tmp_path / "elsewhere.json").write_text("{}")
+    (work / "finetune" / "paid").mkdir(parents=True)
+    (work / "finetune" / "paid" / "a.json").symlink_to(tmp_path / "elsewhere.json")
+    assert verify(work, "--paid", plan=named(work, "plan.json")) == 7
+
+
+def test_stages_may_stay_away_and_those_that_are_here_are_held_against_what_was_said(work):
+    path = work / "finetune" / "10-hand-over" / "model" / "config.json"
+    path.parent.mkdir(parents=True)
+    path.write_text("{}")
+    handed = files_text({path.relative_to(work).as_posix(): file_sha256(path), "finetune/10-hand-over/a": "0" * 64})
+    jobs = {"plan": named(work, "plan.json"), "hand_over": handed}
+    assert verify(work, **jobs) == 7
+    assert verify(work, "--lacks", "stages", **jobs) == 0
+    path.write_text("{ }")
+    assert verify(work, "--lacks", "stages", **jobs) == 7
+    path.rename(path.with_name("other.json"))
+    assert verify(work, "--lacks", "stages", **jobs) == 7
+
+
 def test_a_link_to_the_right_bytes_is_not_what_was_made(work, tmp_path, capsys):
     made = named(work, "plan.json")
     (work / "plan.json").rename(tmp_path / "elsewhere")

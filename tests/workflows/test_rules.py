@@ -12,6 +12,7 @@ from pathlib import Path
 
 import click
 import pytest
+from github_double.server import title_of as title_in_github
 from workflows_reading import RELEASING, ROOT, WORKFLOWS, jobs, read
 
 from release_tool.cli import cli
@@ -22,9 +23,10 @@ from release_tool.core.inputs import CHOSEN, DETECT, NAMES
 from release_tool.core.kinds import Activation, Format, Framework, ModelKind, PoolingMode
 from release_tool.core.request import TOGETHER
 from release_tool.core.settings import SETTINGS_FILE, parse_settings
+from release_tool.core.tuned_release import FIELDS, title_of
 from release_tool.core.tuned_run import TUNING_WORKFLOW
 from release_tool.core.variants import ONNX_VARIANTS, Variant
-from release_tool.run_folder import FOLDER
+from release_tool.run_folder import FOLDER, PAID
 from release_tool.steps.finetune.hand_over import MODEL
 
 GATES = {"release-model.yml:approval", "release-model.yml:second-approval"}
@@ -61,9 +63,10 @@ RIGHTS = {
     "publish.yml:propose": ("contents: write", "pull-requests: write", "actions: write"),
     "update-listing.yml:listing": ("contents: read", "id-token: write"),
     "tune-model.yml:prepare": ("contents: read",),
-    "tune-model.yml:queries": ("contents: read",),
+    "tune-model.yml:queries": ("contents: read", "actions: read"),
     "tune-model.yml:train": ("contents: read",),
     "tune-model.yml:hand-over": ("contents: read",),
+    "tune-model.yml:release": ("contents: read", "actions: write"),
     "ci.yml:lint": ("contents: read",),
     "ci.yml:test": ("contents: read",),
     "ci.yml:package": ("contents: read",),
@@ -80,6 +83,7 @@ ENVIRONMENTS = {
     "update-listing.yml:listing": "listing-${{ inputs.upload_target || 'production' }}",
     "tune-model.yml:queries": "tuning-queries",
     "tune-model.yml:train": "tuning-gpu",
+    "tune-model.yml:release": "tuning-release",
 }
 BY_PLAN = "publish.yml:publish"
 """The plan says whether it creates or replaces; tests/steps/test_verify.py looks how."""
@@ -185,7 +189,8 @@ def assert_nothing_to_steal(job):
 def test_a_job_with_a_role_or_a_secret_cannot_load_a_model(job):
     locks = [step["with"]["lock"] for step in job.steps if step.get("uses") == "./.github/actions/setup"]
     grants = job.environment and job.environment != Purpose.TUNING_GPU  # which holds nothing
-    if grants or "id-token" in (job.rights or {}) or job.name == "publish.yml:propose":
+    writes = "write" in (job.rights or {}).values()
+    if "uses" not in job.data and (grants or writes):
         assert not {"trace", "quality", "finetune"} & set(locks)
     assert all((ROOT / "requirements" / f"{lock}.txt").is_file() for lock in locks)
 
@@ -257,6 +262,63 @@ def test_a_release_takes_the_model_of_a_tuning_run_by_the_names_that_it_looks_fo
     assert list(flow["on"]) == ["workflow_dispatch"]
     assert len(flow["on"]["workflow_dispatch"]["inputs"]) <= 25
     assert all(entry["description"] for entry in flow["on"]["workflow_dispatch"]["inputs"].values())
+
+
+def tuning_step(job, command):
+    """Return the variables of a step of the tuning workflow that runs a command."""
+    steps = read("tune-model.yml")["jobs"][job]["steps"]
+    (step,) = [step for step in steps if step.get("run", "").startswith(f"release-tool {command}")]
+    return {name.removeprefix("RELEASE_TOOL_FINETUNE_RELEASE_").lower(): value for name, value in step["env"].items()}
+
+
+def test_a_tuned_model_is_released_only_where_a_version_is_named_by_a_job_that_may_do_that_alone():
+    job = read("tune-model.yml")["jobs"]["release"]
+    assert job["if"] == f"github.ref == 'refs/heads/{BRANCH}' && inputs.release_version != ''"
+    assert set(job["needs"]) == {"prepare", "queries", "train", "hand-over"}
+    assert "default" not in read("tune-model.yml")["on"]["workflow_dispatch"]["inputs"]["release_version"]
+    starting = [job.name for job in jobs("tune-model.yml") if (job.rights or {}).get("actions") == "write"]
+    assert starting == ["tune-model.yml:release"]
+    traits = TRAITS[Purpose(job["environment"])]
+    assert traits.reviewed
+    assert not traits.grants
+
+
+def test_what_a_tuning_run_says_of_the_release_is_looked_at_first_and_is_what_the_form_takes():
+    looked_at, sent = tuning_step("prepare", "finetune release"), tuning_step("release", "finetune release")
+    own = {"github_token", "accept_worse", "tune_run_id", "revision"}
+    assert {name: value for name, value in sent.items() if name not in own} == looked_at
+    assert set(looked_at) == set(FIELDS)
+    assert set(FIELDS) | {"tune_run_id", "revision"} <= set(form())
+    assert sent["tune_run_id"] == "${{ github.run_id }}"
+    assert sent["revision"] == "${{ needs.hand-over.outputs.revision }}"
+    asked = read("tune-model.yml")["on"]["workflow_dispatch"]["inputs"]
+    for name in ("kind", "format", "upload_target"):
+        about = asked[f"release_{name.removeprefix('upload_')}"]
+        assert set(about["options"]) <= set(form()[name]["options"])
+        assert about["default"] == form()[name]["default"]
+
+
+def test_the_run_of_a_release_is_called_as_the_tool_looks_for_it():
+    said = {"model": "acme/search", "version": "1.0.0", "upload_target": "staging"}
+    named = read("release-model.yml")["run-name"]
+    assert title_in_github(named, said) == "Release acme/search 1.0.0 to staging"
+    tuned = {**said, "tune_run_id": "4712", "revision": "sha256:" + "a" * 64}
+    assert title_in_github(named, tuned) == title_of(tuned)
+
+
+def test_what_was_paid_for_is_kept_whatever_becomes_of_the_job_and_never_replaced_by_less():
+    steps = read("tune-model.yml")["jobs"]["queries"]["steps"]
+    keeps = [at for at, step in enumerate(steps) if step.get("with", {}).get("name") == "paid" and "if" in step]
+    takes = [at for at, step in enumerate(steps) if step.get("with", {}).get("pattern") == "paid"]
+    verify = next(at for at, step in enumerate(steps) if step.get("id") == "verify")
+    pays = next(at for at, step in enumerate(steps) if step.get("id") == "finetune")
+    earlier, kept = keeps
+    assert [earlier, *takes, verify, pays, kept] == sorted([earlier, *takes, verify, pays, kept])
+    assert len(takes) == 1
+    assert steps[verify]["run"] == "release-tool verify --paid"
+    # Of all functions that say when, this one alone is true for a job that is cancelled.
+    assert steps[kept]["if"] == "${{ always() && steps.verify.outcome == 'success' }}"
+    assert {steps[at]["with"]["path"] for at in (earlier, *takes, kept)} == {f"work/{FOLDER}/{PAID}"}
 
 
 @pytest.mark.parametrize("name", ["release-model.yml", "update-listing.yml", "tune-model.yml"])

@@ -30,6 +30,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "evaluate": ("release_tool.steps.finetune.evaluate", "Measure before and after, and judge."),
     "hand-over": ("release_tool.steps.finetune.hand_over", "Write the model's folder with its lineage."),
     "run": ("release_tool.steps.finetune.run", "Run every stage that is not done yet."),
+    "release": ("release_tool.steps.finetune.release", "Start the release of the tuned model, on GitHub."),
     "status": ("release_tool.steps.finetune.status", "Say which stages are done, and what they made."),
     "doctor": ("release_tool.steps.finetune.doctor", "Say what stands in the way of a run, and how it is put right."),
 }
