@@ -66,8 +66,10 @@ RULES: dict[Stage, Rules] = {
     Stage.FILTER: Rules(
         version=1,
         after=(Stage.CORPUS, Stage.SPLIT, Stage.QUERIES),
+        # Not filter.teacher_percentile: teachers have scored nothing yet, so select drops by it.
         keys=(
-            "filter",
+            *("filter.min_words", "filter.max_words", "filter.copy_ratio"),
+            *("filter.round_trip", "filter.round_trip_depth"),
             "queries.provider",
             "mine.engine",
             "mine.analysis",

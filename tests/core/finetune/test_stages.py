@@ -69,6 +69,14 @@ def test_a_key_changes_exactly_the_stages_that_name_it(section, word):
     assert changed or full in NOT_IN_FINGERPRINTS | ENGINE, f"{full} changes no stage and is not said to change none"
 
 
+def test_every_key_of_the_filter_runs_it_again_but_for_the_one_that_select_reads():
+    named = {name.partition(".")[2] for name in RULES[Stage.FILTER].keys if name.startswith("filter.")}
+    assert named == {*keys_of(SECTIONS["filter"])} - {"teacher_percentile"}
+    recipe = replace(RECIPE, filter=replace(RECIPE.filter, teacher_percentile=0.1))
+    changed = {stage for stage, mark in marks(recipe).items() if mark != marks()[stage]}
+    assert changed == {Stage.SELECT, Stage.HAND_OVER}
+
+
 @pytest.mark.parametrize("name", list(PINS))
 def test_a_pin_changes_exactly_the_stages_that_name_it(name):
     changed = {stage for stage, mark in marks(pins={**PINS, name: "2"}).items() if mark != marks()[stage]}
