@@ -1,14 +1,15 @@
 """Search without the terms that most documents have, and say how far what was found is certain.
 
-Such terms weigh next to nothing and take most of the time: each of their documents has to be looked at. What is found
-by the other terms is scored again with all of them. A document that was not found by the others scores at most as much
-as the last one that was, and all that the common terms can give (MaxScore's bound). So what scores more than that is
-certain, exactly as if all terms had been searched; the caller asks for more where it is not enough.
+Such terms weigh next to nothing and take most of the time: each of their documents has to be looked at. The others find
+the documents, and only to those the common ones are added. A document that was not found scores at most as much as the
+last one that was, and all that the common terms can give (MaxScore's bound). So what scores more than that is certain,
+exactly as if all terms had been searched; the caller asks for more where it is not enough.
 """
 
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -20,9 +21,9 @@ COMMON_SHARE = 0.4
 """Share of the documents from which on a term is common."""
 MOST_GIVEN = 1.0
 """What the common terms of a query may give at most, of scores that reach from five to thirty."""
-TIMES = 3
-"""Hits that are scored again, for one that is asked for."""
-MOST_AGAIN = 800
+TIMES = 6
+"""Documents that the other terms find, for one that is asked for: the longer the list, the lower its end."""
+MOST_FOUND = 2000
 """A longer list takes more time than the common terms do."""
 FEWEST_DOCUMENTS = 300_000
 """In a smaller corpus, scoring twice takes as long as it saves."""
@@ -37,6 +38,26 @@ class Divided:
     common: tuple[str, ...]
     given: float
     """More than the common terms can add to a score, in Lucene's scale."""
+
+
+def to_complete(scores: Sequence[float], limit: int, most: int, given: float) -> tuple[int, float]:
+    """Tell which documents the common terms have to be added to.
+
+    Args:
+        scores: of what the other terms found, best first.
+        limit: hits that are wanted.
+        most: how many could be found; fewer are all that have one of the other terms.
+        given: more than the common terms can add to a score.
+
+    Returns:
+        How many of the first ones, and a score that none of the rest is above.
+    """
+    left_out = (scores[-1] if len(scores) == most else 0.0) + given
+    if len(scores) < limit or left_out > scores[limit - 1]:
+        return len(scores), left_out
+    # As many as are wanted score that much without the common terms: who needs more than those give is out.
+    enough = scores[limit - 1]
+    return bisect_left(scores, given - enough, key=lambda score: -score), enough
 
 
 def divide(terms: Sequence[str], documents: int, holding: Callable[[str], int]) -> Divided:

@@ -17,7 +17,14 @@ from release_tool.documents import disk_error, write_atomic
 from release_tool.errors import MachineError
 from release_tool.services.finetune.analysis import AT_ONCE, in_blocks
 from release_tool.services.finetune.analysis import engine as library
-from release_tool.services.finetune.common_terms import FEWEST_DOCUMENTS, MOST_AGAIN, TIMES, Divided, divide
+from release_tool.services.finetune.common_terms import (
+    FEWEST_DOCUMENTS,
+    MOST_FOUND,
+    TIMES,
+    Divided,
+    divide,
+    to_complete,
+)
 from release_tool.services.finetune.searching import K1, Found
 
 if TYPE_CHECKING:
@@ -135,21 +142,26 @@ class TantivyEngine:
         return [self._found(terms, limit) for terms in self._analysis.terms(texts)]
 
     def _found(self, terms: Sequence[str], limit: int) -> Found:
-        if self.most >= FEWEST_DOCUMENTS and limit * TIMES <= MOST_AGAIN:
+        if self.most >= FEWEST_DOCUMENTS and limit * TIMES <= MOST_FOUND:
             divided = divide(terms, self.most, partial(self._searcher.doc_freq, TEXT))
             if divided.common:
-                return self._found_twice(divided, limit * TIMES)
+                return self._found_twice(divided, limit)
         hits = self._hits(self._any_of(terms), limit)
         return Found(hits, hits[-1][1] if len(hits) == limit else 0.0)
 
     def _found_twice(self, divided: Divided, limit: int) -> Found:
-        hits = self._hits(self._any_of(divided.others), limit)
-        least = hits[-1][1] if len(hits) == limit else 0.0
-        again = self._any_place(place for place, _ in hits)
+        most = limit * TIMES
+        scores, addresses = self._best(self._any_of(divided.others), most)
+        count, least = to_complete(scores, limit, most, divided.given)
+        if not count:
+            return Found([], least)
+        places = self._places(addresses[:count])
+        again = self._any_place(places)
         # One inside of the other: each term then looks at these places alone, where a list of terms would be merged.
-        for term in (*divided.others, *divided.common):
+        for term in divided.common:
             again = self._query.boolean_query([(self._must, again), (self._should, self._term(term))])
-        return Found(self._hits(again, limit) if hits else [], least + divided.given)
+        added = dict(self._hits(again, count))
+        return Found([(place, score + added[place]) for place, score in zip(places, scores, strict=False)], least)
 
     def _any_place(self, places: Iterable[int]) -> Any:
         """Return the query for documents at these places, which scores nothing."""
@@ -160,10 +172,17 @@ class TantivyEngine:
         return self._query.term_query(self._index.schema, PLACE, place, index_option="basic")
 
     def _hits(self, query: Any, limit: int) -> list[Hit]:
+        scores, addresses = self._best(query, limit)
+        return list(zip(self._places(addresses), scores, strict=True))
+
+    def _best(self, query: Any, limit: int) -> tuple[list[float], list[Any]]:
         # Counting all that match would mean to look at each of them.
         hits = self._searcher.search(query, limit, count=False).hits
-        places = self._searcher.fast_field_values(PLACE, [address for _, address in hits])
-        return [(place, score / (K1 + 1)) for place, (score, _) in zip(places, hits, strict=True)]
+        return [score / (K1 + 1) for score, _ in hits], [address for _, address in hits]
+
+    def _places(self, addresses: list[Any]) -> list[int]:
+        places: list[int] = self._searcher.fast_field_values(PLACE, addresses)
+        return places
 
     def _any_of(self, terms: Sequence[str]) -> Any:
         """Return the query for documents with any of the terms; its parser is never asked, which has a syntax."""
