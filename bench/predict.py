@@ -65,7 +65,7 @@ def ask(client: Any, model_id: str, text: str) -> float:
     """Return the milliseconds of one predict, as the client sees them."""
     from release_tool.core.kinds import ModelKind
     from release_tool.core.probes import Probe
-    from release_tool.services.node_ring import request_of
+    from release_tool.services.probe_asking import request_of
 
     body = request_of(Probe(id="bench", shape="bench", text=text), ModelKind.DENSE)
     started = time.perf_counter()

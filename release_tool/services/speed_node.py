@@ -7,7 +7,8 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from release_tool.core.probes import Probe, Role
-from release_tool.services.node_ring import death_told, deployed, own_versions, request_of
+from release_tool.services.node_ring import death_told, deployed, own_versions
+from release_tool.services.probe_asking import request_of
 from release_tool.services.speed_rounds import NODE_WARM_UPS, Found, Timed, run_rounds, until_clear
 
 if TYPE_CHECKING:

@@ -26,6 +26,7 @@ from release_tool.packaged import packaged_probes
 from release_tool.services import node_ring
 from release_tool.services.mlcommons import Client
 from release_tool.services.neural_search import neural_search_check
+from release_tool.services.probe_asking import NodeAnswers
 
 pytestmark = pytest.mark.node
 
@@ -78,7 +79,7 @@ def released(tmp_path_factory):
     return of
 
 
-def compared(node, made: Released, artifact: str) -> tuple[list, node_ring.NodeAnswers]:
+def compared(node, made: Released, artifact: str) -> tuple[list, NodeAnswers]:
     """Return what fails of an archive's answers on the node, and the answers."""
     from release_tool.models.answers import answers_name, read_answers
     from release_tool.models.compare import Measured, Rules, compare

@@ -12,8 +12,8 @@ from release_tool.cli import run
 from release_tool.core.speed import Speed
 from release_tool.documents import WorkFolder
 from release_tool.errors import RemoteFailed
-from release_tool.services import node_ring
 from release_tool.services.mlcommons import Client
+from release_tool.services.probe_asking import request_of
 
 pytestmark = pytest.mark.node
 
@@ -76,11 +76,9 @@ def test_what_the_node_is_asked_has_exactly_the_length_that_is_told(node, work, 
     from tokenizers import Tokenizer
 
     asked = []
-    plain = node_ring.request_of
-
     def remember(probe, kind, **more):
         asked.append((probe.id, probe.text, probe.second))
-        return plain(probe, kind, **more)
+        return request_of(probe, kind, **more)
 
     monkeypatch.setattr("release_tool.services.speed_node.request_of", remember)
     assert run(["-q", "--work", str(work), "bench", "--rounds", "8", "--lengths", "8,40", "--on", "node"]) == 0

@@ -8,7 +8,7 @@ from release_tool.core.ml.api import predict
 from release_tool.errors import RemoteFailed, UsageError
 from release_tool.services.cluster.asking import ask_all
 from release_tool.services.node_replies import READERS
-from release_tool.services.node_ring import ONE_AT_A_TIME, NodeAnswers, collected, request_of, tensor_of
+from release_tool.services.probe_asking import ONE_AT_A_TIME, NodeAnswers, collected, request_of, tensor_of
 from release_tool.services.server_words import words_of
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from release_tool.core.ml.swap_fields import Reached
     from release_tool.models.answers import Answers
     from release_tool.services.cluster.sender import Sender
-    from release_tool.services.node_ring import NodeAnswers
+    from release_tool.services.probe_asking import NodeAnswers
     from release_tool.steps.ml.swap_release import SwapRelease
 
 

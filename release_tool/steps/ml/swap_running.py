@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from release_tool.core.ml.swap_fields import Left, Reached
     from release_tool.global_options import Context
     from release_tool.services.cluster.sender import Sender
-    from release_tool.services.node_ring import NodeAnswers
+    from release_tool.services.probe_asking import NodeAnswers
     from release_tool.steps.ml.connection import Asked
 
 
