@@ -14,7 +14,7 @@ from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parent.parent
 NOT_OURS = {".git", ".venv", "work", "build", "dist", "out", "node_modules"}
-"""Folders that git ignores; caches and egg-info are told by their names."""
+"""Folders that git ignores, and its own; caches and egg-info are told by their names."""
 
 LOCKS = ("base", "build", "demo", "test", "trace", "uv")
 
@@ -28,7 +28,8 @@ def files():
             for name in names
             if name not in NOT_OURS and not name.endswith((".egg-info", "_cache", "__pycache__", ".hypothesis"))
         ]
-        found += [Path(folder, name) for name in inside if not name.endswith((".pyc", ".part"))]
+        # .git is a file where the checkout is a worktree.
+        found += [Path(folder, name) for name in inside if name != ".git" and not name.endswith((".pyc", ".part"))]
     return found
 
 
