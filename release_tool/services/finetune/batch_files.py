@@ -17,7 +17,7 @@ from release_tool.documents import disk_error, write_atomic
 from release_tool.errors import IntegrityError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from release_tool.core.finetune.writing import Question, Questions
@@ -27,6 +27,20 @@ MAX_BYTES = 90_000_000
 """Of a file: half of what OpenAI takes, for it is sent out of memory."""
 MAX_LINE = 16 << 20
 DIGEST_SIGNS = 16
+FURTHER = frozenset(str(attempt) for attempt in range(1, 100))
+"""Numbers of further answers; a recipe allows fewer."""
+
+
+def custom_id(name: str, attempt: int) -> str:
+    """Return what a question is called in a batch: its id, letters and digits alone; otherwise each further time."""
+    return f"{name}-{attempt}" if attempt else name
+
+
+def asked_as(called: Any) -> tuple[str, int]:
+    """Return question and attempt of what ``custom_id`` made; a question that nobody asks for anything else."""
+    name, _, attempt = called.partition("-") if isinstance(called, str) else ("", "", "")
+    number = int(attempt) if attempt in FURTHER else 0
+    return (name, number) if called == custom_id(name, number) else ("", 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,13 +102,13 @@ class BatchFiles:
         return found
 
     def write(
-        self, questions: Questions, wanted: set[str], body_of: Callable[[Question], dict[str, Any]], url: str
+        self, questions: Questions, wanted: Mapping[str, str], body_of: Callable[[Question], dict[str, Any]], url: str
     ) -> Iterator[Sent]:
         """Write questions into as few files as may be, and yield each.
 
         Args:
             questions: all of them.
-            wanted: ids of those that are sent.
+            wanted: id → what it is called in the file, of those that are sent.
             body_of: makes the body of a request.
             url: that the requests are for.
 
@@ -106,7 +120,7 @@ class BatchFiles:
         for one in questions:
             if one.id not in wanted:
                 continue
-            row = {"custom_id": one.id, "method": "POST", "url": url, "body": body_of(one)}
+            row = {"custom_id": wanted[one.id], "method": "POST", "url": url, "body": body_of(one)}
             line = json.dumps(row, ensure_ascii=True, allow_nan=False).encode() + b"\n"
             if held and (len(held) == MAX_QUESTIONS or size + len(line) > MAX_BYTES):
                 yield self._write(held)

@@ -9,26 +9,26 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from release_tool.core.finetune.answers import parse_answer
 from release_tool.core.finetune.bedrock_batch import BatchRecord, Limits, divide, limits_of, record_line
 from release_tool.core.finetune.money import Cost, answer_tokens, check_estimate, cost_of, tokens_of
-from release_tool.core.finetune.writing import Answer, answer_key
 from release_tool.core.quantity import clip, plural
 from release_tool.errors import Refused, RemoteFailed, StillRunning, Unreachable, UsageError
 from release_tool.services.clock import Clock
 from release_tool.services.finetune import aws
 from release_tool.services.finetune.bedrock_jobs import BatchJobs
+from release_tool.services.finetune.earlier_answers import EarlierAnswers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator
 
     from release_tool.core.finetune.bedrock_batch import JobNote
     from release_tool.core.finetune.money import Spending
     from release_tool.core.finetune.sections import QueriesSection
-    from release_tool.core.finetune.writing import Question, Questions
-    from release_tool.services.finetune.paid import PaidAnswer, PaidAnswers
+    from release_tool.core.finetune.writing import Answer, Question, Questions
+    from release_tool.services.finetune.paid import PaidAnswers
 
 FOLDER = "bedrock-jobs"
 """Beside the folder of the answers: a folder a job with its note."""
@@ -45,6 +45,7 @@ class Bedrock:
     clock: Clock = field(default_factory=Clock)
     say: Callable[[str], None] = lambda _: None
     jobs: BatchJobs = field(init=False)
+    had: EarlierAnswers = field(init=False)
 
     def __post_init__(self) -> None:
         """Make the clients.
@@ -52,6 +53,15 @@ class Bedrock:
         Raises:
             UsageError: the environment gives no credentials, or no region.
         """
+        self.had = EarlierAnswers(
+            section=self.section,
+            paid=self.paid,
+            parameters={
+                "max_tokens": self.section.max_tokens,
+                "temperature": self.section.temperature,
+                "form": "bedrock-batch",
+            },
+        )
         self.jobs = BatchJobs(
             section=self.section,
             folder=self.paid.folder.with_name(FOLDER),
@@ -63,7 +73,7 @@ class Bedrock:
             count=self.spending.add,
         )
 
-    def answers(self, questions: Questions) -> Iterator[Answer]:
+    def answers(self, questions: Questions) -> Generator[Answer]:
         """Yield an answer to every question, in the order of the questions.
 
         Raises:
@@ -74,7 +84,7 @@ class Bedrock:
             Unreachable: nobody answers.
         """
         for question in questions:
-            for had in self._had(question):
+            for had in self.had.of(question):
                 self.spending.add(had.tokens_in, had.tokens_out)
         self._wait(self.jobs.open())
         limits = read_limits(self.section, self.say)
@@ -89,7 +99,7 @@ class Bedrock:
                     hint="Correct what it names and run the stage again: only what has no answer is asked.",
                 )
         for question in questions:
-            yield self._answer(question)
+            yield self.had.last(question, self.jobs.errors.get(question.id, NO_ANSWER))
 
     def _wait(self, notes: list[JobNote]) -> list[JobNote]:
         over, running = self.jobs.wait(notes)
@@ -120,10 +130,10 @@ class Bedrock:
         """Return record → key of every question that needs an answer and was not asked too often."""
         found: dict[str, str] = {}
         for question in questions:
-            had = self._had(question)
+            had = self.had.of(question)
             is_readable = bool(had) and not parse_answer(had[-1].raw, question.n).problem
             if not is_readable and len(had) <= self.section.retries:
-                found[question.id] = self._key(question, len(had))
+                found[question.id] = self.had.key(question, len(had))
         return found
 
     def _ask(self, questions: Questions, missing: dict[str, str], limits: Limits) -> list[JobNote]:
@@ -155,38 +165,8 @@ class Bedrock:
             aside.unlink()
         return notes
 
-    def _answer(self, question: Question) -> Answer:
-        """Return the last answer that is there, with what all of them took."""
-        had = self._had(question)
-        return Answer(
-            id=question.id,
-            raw=had[-1].raw if had else None,
-            error="" if had else self.jobs.errors.get(question.id, NO_ANSWER),
-            tokens_in=sum(one.tokens_in for one in had),
-            tokens_out=sum(one.tokens_out for one in had),
-            attempts=len(had),
-        )
-
-    def _had(self, question: Question) -> list[PaidAnswer]:
-        """Return all answers to a question, in order."""
-        found: list[PaidAnswer] = []
-        for attempt in range(self.section.retries + 1):
-            paid = self.paid.get(self._key(question, attempt))
-            if paid is None:
-                break
-            found.append(paid)
-        return found
-
     def _line(self, question: Question) -> bytes:
         return record_line(question, max_tokens=self.section.max_tokens, temperature=self.section.temperature)
-
-    def _key(self, question: Question, attempt: int) -> str:
-        parameters: dict[str, Any] = {
-            "max_tokens": self.section.max_tokens,
-            "temperature": self.section.temperature,
-            "form": "bedrock-batch",
-        }
-        return answer_key(self.section.model, question, parameters, attempt)
 
 
 def read_limits(section: QueriesSection, say: Callable[[str], None] = lambda _: None) -> Limits:

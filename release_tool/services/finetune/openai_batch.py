@@ -14,18 +14,19 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from release_tool.core.escape import one_line
-from release_tool.core.finetune.money import tokens_of
-from release_tool.core.finetune.writing import Answer, answer_key
+from release_tool.core.finetune.answers import parse_answer
+from release_tool.core.finetune.money import answer_tokens, check_estimate, cost_of, tokens_of
 from release_tool.errors import RemoteFailed, StillRunning, Unreachable, UsageError
-from release_tool.services.finetune.batch_files import MAX_LINE, BatchFiles, Sent
+from release_tool.services.finetune.batch_files import MAX_LINE, BatchFiles, Sent, asked_as, custom_id
 from release_tool.services.finetune.chat import CHAT
+from release_tool.services.finetune.earlier_answers import EarlierAnswers
 from release_tool.services.finetune.replies import Declined, Passing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable
 
     from release_tool.core.finetune.money import Spending
-    from release_tool.core.finetune.writing import Question, Questions
+    from release_tool.core.finetune.writing import Answer, Question, Questions
     from release_tool.services.finetune.chat import ChatService
     from release_tool.services.finetune.paid import PaidAnswers
 
@@ -35,12 +36,20 @@ ENDED = frozenset({"completed", "failed", "expired", "cancelled"})
 NO_BATCHES = frozenset({404, 405, 501})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Asked:
     """What is held in memory of a question."""
 
-    key: str
+    keys: list[str]
+    """Of the answers that are there, in order, and of the one that would come next."""
     tokens: int
+    is_readable: bool = False
+    """Whether the last answer holds queries."""
+
+    @property
+    def attempt(self) -> int:
+        """Number of the answer that would come next: of how many are there."""
+        return len(self.keys) - 1
 
 
 @dataclass
@@ -53,10 +62,15 @@ class Batches:
     tell: Callable[[str], None]
     poll_seconds: float = POLL_SECONDS
     pauses: tuple[float, ...] = PAUSES
+    had: EarlierAnswers = field(init=False)
     _errors: dict[str, str] = field(default_factory=dict, init=False)
     """Question → why the service did not answer it."""
 
-    def answers(self, questions: Questions) -> Iterator[Answer]:
+    def __post_init__(self) -> None:
+        """Look among what was paid for."""
+        self.had = EarlierAnswers(section=self.service.section, paid=self.paid, parameters=self.service.parameters())
+
+    def answers(self, questions: Questions) -> Generator[Answer]:
         """Yield the answers; see ``Provider``.
 
         Raises:
@@ -70,25 +84,59 @@ class Batches:
         fetched = files.open()
         for sent in fetched:
             self._finish(files, sent, asked)
-        missing = {name for name, one in asked.items() if self.paid.get(one.key) is None}
-        # Few enough to go without are not worth another day of waiting.
-        is_enough = bool(fetched) and len(missing) <= self.service.section.max_error_rate * len(asked)
-        if missing and not is_enough:
-            self.spending.check()
+        if fetched:
+            asked = {one.id: self._asked(one) for one in questions}
+        missing = self._missing(asked, is_later=bool(fetched))
+        if missing:
+            self._check_money(questions, asked, missing)
             for sent in files.write(questions, missing, self.service.body_of, f"/v1/{CHAT}"):
                 self._finish(files, sent, asked)
-        for name, one in asked.items():
-            found = self.paid.get(one.key)
-            if found is None:
-                problem = self._errors.get(name, "not in the answers of the batch")
-                yield Answer(id=name, raw=None, error=problem, attempts=0)
-                continue
-            self.spending.add(found.tokens_in, found.tokens_out)
-            yield Answer(id=name, raw=found.raw, tokens_in=found.tokens_in, tokens_out=found.tokens_out)
+        for question in questions:
+            answer = self.had.last(question, self._errors.get(question.id, "not in the answers of the batch"))
+            self.spending.add(answer.tokens_in, answer.tokens_out)
+            yield answer
 
     def _asked(self, question: Question) -> _Asked:
-        key = answer_key(self.service.section.model, question, self.service.parameters())
-        return _Asked(key, tokens_of(question.system) + tokens_of(question.prompt))
+        had = self.had.of(question)
+        return _Asked(
+            keys=[self.had.key(question, attempt) for attempt in range(len(had) + 1)],
+            tokens=tokens_of(question.system) + tokens_of(question.prompt),
+            is_readable=bool(had) and bool(parse_answer(had[-1].raw, question.n).queries),
+        )
+
+    def _missing(self, asked: dict[str, _Asked], *, is_later: bool) -> dict[str, str]:
+        """Return question → what it is called in the next batch, of those that have no answer or one that nobody reads.
+
+        Few enough to go without are not worth another day of waiting, where all were asked before.
+
+        Args:
+            asked: all questions.
+            is_later: whether a batch was fetched just now.
+        """
+        most = self.service.section.retries
+        missing = {
+            name: custom_id(name, one.attempt)
+            for name, one in asked.items()
+            if not one.is_readable and one.attempt <= most
+        }
+        is_later = is_later or all(asked[name].attempt for name in missing)
+        is_enough = is_later and len(missing) <= self.service.section.max_error_rate * len(asked)
+        return {} if is_enough else missing
+
+    def _check_money(self, questions: Questions, asked: dict[str, _Asked], missing: dict[str, str]) -> None:
+        """Refuse a batch that would go over the budget together with what was spent before.
+
+        Raises:
+            UsageError: with the figures.
+        """
+        section = self.service.section
+        tokens_in = sum(asked[name].tokens for name in missing)
+        tokens_out = len(missing) * answer_tokens(section.per_document, section.max_tokens)
+        if any(one.attempt for one in asked.values()):
+            for had in (one for question in questions for one in self.had.of(question)):
+                tokens_in += had.tokens_in
+                tokens_out += had.tokens_out
+        check_estimate(section, cost_of(section, tokens_in, tokens_out), len(asked))
 
     def _finish(self, files: BatchFiles, sent: Sent, asked: dict[str, _Asked]) -> None:
         """Bring one batch to its end, from wherever it stands, and keep its answers."""
@@ -163,18 +211,20 @@ class Batches:
                 data: Any = json.loads(line)
             except (ValueError, RecursionError):
                 continue
-            name = data.get("custom_id") if isinstance(data, dict) else None
-            if isinstance(name, str) and name in asked:
-                self._keep_one(name, asked[name], data)
+            name, attempt = asked_as(data.get("custom_id") if isinstance(data, dict) else None)
+            one = asked.get(name)
+            # An answer that was stored before is stored in its own place again: a kill came between it and the end.
+            if one is not None and attempt < len(one.keys):
+                self._keep_one(name, one.keys[attempt], one.tokens, data)
 
-    def _keep_one(self, name: str, one: _Asked, data: dict[str, Any]) -> None:
+    def _keep_one(self, name: str, key: str, tokens: int, data: dict[str, Any]) -> None:
         response = data.get("response")
         response = response if isinstance(response, dict) else {}
         if data.get("error") or response.get("status_code", 200) != 200:
             self._errors[name] = _problem(data.get("error"), response)
             return
         try:
-            self.paid.put(one.key, self.service.answer_in(response.get("body"), one.tokens))
+            self.paid.put(key, self.service.answer_in(response.get("body"), tokens))
         except Passing as error:
             self._errors[name] = error.reason
 
@@ -189,6 +239,11 @@ class Batches:
                         f"{self.service.address} does not hand out the answers: {error.reason}."
                     ) from error
                 time.sleep(pause)
+            except Declined as error:
+                raise RemoteFailed(
+                    f"{self.service.address} refuses the answers of a batch: {error.reason}.",
+                    hint="Run the stage again: it looks at the same batch, and nothing is asked twice.",
+                ) from error
             else:
                 return
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 from chat_double import KEY, MODEL, ChatDouble
 
+from release_tool.core.finetune.answers import parse_answer
 from release_tool.core.finetune.money import Spending
 from release_tool.core.finetune.records import Document
 from release_tool.core.finetune.sections import QueriesSection
@@ -185,3 +186,79 @@ def test_a_file_that_nobody_answered_yet_is_the_same_one(ask, service, tmp_path)
         with pytest.raises(UsageError):
             ask()
     assert len(left(tmp_path)) == 1
+
+
+@pytest.fixture
+def unreadable(service):
+    """Let the model answer questions about the documents 0 and 1 in words that nobody can read."""
+    answer = service.answer
+
+    def answered(body, said=None):
+        about = body["messages"][-1]["content"]
+        return answer(body, "I would rather not." if about.endswith((" 0.", " 1.")) else said)
+
+    service.answer = answered
+    yield
+    service.answer = answer
+
+
+def test_what_nobody_can_read_is_asked_again_by_the_next_run_and_counted_as_paid(ask, service, unreadable, tmp_path):
+    first = ask(retries=1)
+    assert [bool(parse_answer(one.raw, 2).queries) for one in first] == [False, False, True, True, True]
+    second = ask(retries=1)
+    assert service.started == 2
+    assert sorted(prompt[-2:] for prompt in service.prompts()[5:]) == ["0.", "1."]
+    assert [one.attempts for one in second] == [2, 2, 1, 1, 1]
+    assert second[0].tokens_in == 2 * first[0].tokens_in
+    ask(retries=1)
+    assert service.started == 2  # as often as the recipe says, and no more
+
+
+def test_few_that_nobody_can_read_are_not_worth_another_batch(ask, service, unreadable):
+    before = ask(max_error_rate=0.5)
+    assert ask(max_error_rate=0.5) == before
+    assert service.started == 1
+
+
+def test_answers_that_were_stored_when_it_was_killed_are_not_stored_as_further_ones(
+    ask, service, unreadable, monkeypatch
+):
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(batch_files.BatchFiles, "done", killed)
+        with pytest.raises(KeyboardInterrupt):
+            ask()
+    answers = ask(max_error_rate=0.5)
+    assert [one.attempts for one in answers] == [1] * 5
+    assert service.started == 1
+
+
+def test_a_second_batch_is_held_against_what_the_first_one_cost(ask, service):
+    keys = {"dollars_in": 1000.0, "dollars_out": 0.0}
+    service.usage = {"prompt_tokens": 1000, "completion_tokens": 1}
+    service.leaves_out = 2
+    assert sum(bool(one.raw) for one in ask(**keys, max_dollars=3.5)) == 3
+    with pytest.raises(UsageError, match=r"the recipe allows 3\.00"):
+        ask(**keys, max_dollars=3.0)
+    assert service.started == 1
+    ask(**keys, max_dollars=3.5)
+    assert service.started == 2
+
+
+@pytest.mark.parametrize("status", [400, 410])
+def test_answers_that_are_not_handed_out_are_an_error_with_a_hint(ask, service, status, tmp_path):
+    service.fault("GET /v1/files", times=9, status=status)
+    with pytest.raises(RemoteFailed, match=f"refuses the answers of a batch: status {status}"):
+        ask()
+    assert left(tmp_path)  # the next run looks at the same batch
+
+
+@pytest.mark.parametrize(("called", "found"), [
+    ("AB2", ("AB2", 0)), ("AB2-1", ("AB2", 1)), ("AB2-20", ("AB2", 20)),
+    ("AB2-0", ("", 0)), ("AB2-01", ("", 0)), ("AB2-x", ("", 0)), ("AB2-\u0661", ("", 0)), ("AB2-1-1", ("", 0)),
+    (7, ("", 0)), (None, ("", 0)), ("AB2-" + "9" * 5000, ("", 0)),
+])  # fmt: skip
+def test_a_question_of_a_batch_is_known_by_its_name_and_by_nothing_like_it(called, found):
+    assert batch_files.asked_as(called) == found
