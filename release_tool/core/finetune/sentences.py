@@ -18,7 +18,7 @@ from release_tool.core.finetune.salient import ENGLISH, Frequencies, phrases_of,
 from release_tool.core.finetune.writing import Answer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator
 
     from release_tool.core.finetune.records import Document
     from release_tool.core.finetune.salient import Phrase
@@ -49,7 +49,7 @@ class Sentences:
 
     seed: int
 
-    def answers(self, questions: Questions) -> Iterator[Answer]:
+    def answers(self, questions: Questions) -> Generator[Answer]:
         """Yield the answers; the documents are read twice: words are counted first."""
         frequencies = Frequencies.of(one.document for one in questions)
         for one in questions:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from release_tool.core.digest import sha256_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
     from release_tool.core.finetune.records import Document
 
@@ -73,7 +73,7 @@ class Answer:
 class Provider(Protocol):
     """Whoever writes queries."""
 
-    def answers(self, questions: Questions) -> Iterator[Answer]:
+    def answers(self, questions: Questions) -> Generator[Answer]:
         """Yield an answer to every question, in the order of the questions.
 
         One that can't be answered gets an answer with an error; what is wrong with all of them is raised.

@@ -26,7 +26,7 @@ from release_tool.services.finetune.chat import ChatService
 from release_tool.services.finetune.replies import Declined, Passing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator
 
     from release_tool.core.finetune.money import Spending
     from release_tool.core.finetune.sections import QueriesSection
@@ -105,7 +105,7 @@ class Live:
     _not_before: float = field(default=0.0, init=False)
     """Moment before which nothing is sent: one thread was told to wait, and so do all."""
 
-    def answers(self, questions: Questions) -> Iterator[Answer]:
+    def answers(self, questions: Questions) -> Generator[Answer]:
         """Yield the answers; see ``Provider``.
 
         Raises:

@@ -10,7 +10,7 @@ from release_tool.core.finetune.writing_job import PART_QUESTIONS, ToWrite, Writ
 from release_tool.part_files import PartWriter, read_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
     from pathlib import Path
 
     from release_tool.core.finetune.writing import Questions
@@ -29,7 +29,7 @@ class LocalWriter:
     work: Work
     versions: dict[str, str] = field(default_factory=dict)
 
-    def answers(self, questions: Questions) -> Iterator[Answer]:
+    def answers(self, questions: Questions) -> Generator[Answer]:
         """Yield the answers, after all of them were written.
 
         Raises:

@@ -43,6 +43,8 @@ def make(work: Work) -> Made:
 
 
 def _written(work: Work, asked: Asked, spending: Spending) -> Made:
+    from contextlib import closing
+
     from release_tool.core.finetune.answers import parse_answer
     from release_tool.core.finetune.money import cost_of
     from release_tool.core.finetune.records import Query
@@ -55,8 +57,9 @@ def _written(work: Work, asked: Asked, spending: Spending) -> Made:
     section = work.recipe.queries
     tally = Tally(section=section, total=len(asked))
     writer = writer_of(work, spending)
-    answers = writer.answers(asked)
     with (
+        # An error here must end those threads that ask: every further question may cost.
+        closing(writer.answers(asked)) as answers,
         PartWriter(work.folder, Query.STEM) as out,
         work.context.console.progress("Documents", len(asked)) as bar,
     ):

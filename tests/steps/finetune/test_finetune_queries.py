@@ -22,6 +22,7 @@ import release_tool
 from release_tool.cli import run
 from release_tool.core.finetune.records import Document, Judgement, Placed, Query
 from release_tool.core.finetune.stages import Stage
+from release_tool.core.finetune.writing import Answer
 from release_tool.part_files import read_rows
 from release_tool.run_folder import RunFolder
 
@@ -255,6 +256,22 @@ def test_documents_of_which_nothing_can_be_made_are_counted_or_fail_the_stage(pr
     assert "nothing to make a query of" in capsys.readouterr().err
     assert project.run("max_error_rate = 0.2") == 0
     assert project.state.counts["without_queries"] == 4
+
+
+def test_an_error_ends_those_who_ask_before_it_is_told(project, monkeypatch, capsys):
+    told = []
+
+    class Writer:
+        def answers(self, questions):
+            try:
+                yield from (Answer(id=one.id, raw=None, error="no answer") for one in questions)
+            finally:
+                told.append(capsys.readouterr().err)
+
+    monkeypatch.setattr("release_tool.steps.finetune.writers.writer_of", lambda *_: Writer())
+    assert project.run() == 2
+    assert told == [""]
+    assert "no answer" in capsys.readouterr().err
 
 
 def test_plan_says_what_a_run_will_take(project, service):
