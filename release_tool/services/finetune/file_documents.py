@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING
 
 from release_tool.bounded import NotReadable, open_regular
@@ -16,6 +17,7 @@ from release_tool.services.finetune.lines import SUFFIXES, lines_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+    from typing import BinaryIO
 
     from release_tool.core.finetune.raw_rows import RawRow
 
@@ -43,14 +45,18 @@ class FileDocuments:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.files = jsonl_files(path)
+        self._pin: str | None = None
 
     def check(self, pin: str) -> None:
-        """Refuse files that are not those of the plan."""
+        """Refuse files that are not those of the plan; ``rows`` holds to the same ones from then on."""
         try:
-            found = tree_digest((file.name, file_sha256(file)) for file in self.files)
+            self._compare([(file.name, file_sha256(file)) for file in self.files], pin)
         except OSError as error:
             raise self._unreadable(error.strerror or "") from error
-        if found != pin:
+        self._pin = pin
+
+    def _compare(self, digests: list[tuple[str, str]], pin: str) -> None:
+        if tree_digest(digests) != pin:
             raise IntegrityError(
                 f"{clip(one_line(str(self.path)))} is not what it was when the run was planned.",
                 hint="Run release-tool finetune plan --recipe again: what depends on the documents will be run again.",
@@ -61,13 +67,36 @@ class FileDocuments:
         return sum(file.stat().st_size for file in self.files)
 
     def rows(self) -> Iterator[RawRow]:
-        """Yield the rows, file after file."""
+        """Yield the rows, file after file.
+
+        Raises:
+            IntegrityError: after the last one, where what was read is not what was checked: somebody wrote meanwhile.
+        """
+        digests = []
         for file in self.files:
             try:
                 with open_regular(file) as stream:
-                    yield from rows_of_lines(lines_of(stream, file.name), file.name)
+                    read = _Digested(stream)
+                    yield from rows_of_lines(lines_of(read, file.name), file.name)
+                    digests.append((file.name, read.digest.hexdigest()))
             except (OSError, NotReadable) as error:
                 raise self._unreadable(str(getattr(error, "strerror", None) or error)) from error
+        if self._pin is not None:
+            self._compare(digests, self._pin)
 
     def _unreadable(self, why: str) -> UsageError:
         return UsageError(f"{clip(one_line(str(self.path)))} can't be read: {why}.", hint="Check corpus.path.")
+
+
+class _Digested:
+    """Passes bytes on and keeps their digest."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self.stream = stream
+        self.digest = hashlib.sha256()
+
+    def read(self, size: int, /) -> bytes:
+        """Return at most so many bytes; none at the end."""
+        data = self.stream.read(size)
+        self.digest.update(data)
+        return data

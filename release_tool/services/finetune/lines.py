@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import zlib
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from release_tool.core.escape import one_line
 from release_tool.core.finetune.document_rows import MAX_LINE_BYTES
@@ -22,7 +22,14 @@ SUFFIXES = (".jsonl", ".jsonl.gz")
 BUFFER_BYTES = 1 << 20
 
 
-def lines_of(stream: IO[bytes], name: str, *, limit: int = MAX_LINE_BYTES) -> Iterator[tuple[bytes | None, int]]:
+class Stream(Protocol):
+    """What is read: a file, or whatever stands in for one."""
+
+    def read(self, size: int, /) -> bytes:
+        """Return at most so many bytes; none at the end."""
+
+
+def lines_of(stream: Stream, name: str, *, limit: int = MAX_LINE_BYTES) -> Iterator[tuple[bytes | None, int]]:
     """Yield the lines, without what ends them, and how many bytes of the stream were read since the line before.
 
     Args:
@@ -54,7 +61,7 @@ def lines_of(stream: IO[bytes], name: str, *, limit: int = MAX_LINE_BYTES) -> It
 class _Counted(io.RawIOBase):
     """Passes bytes on and counts them."""
 
-    def __init__(self, stream: IO[bytes]) -> None:
+    def __init__(self, stream: Stream) -> None:
         super().__init__()
         self.stream = stream
         self.count = 0

@@ -103,6 +103,23 @@ def test_other_bytes_or_another_name_than_planned_are_refused(tmp_path):
         FileDocuments(path).check(pin)
 
 
+@pytest.mark.parametrize(("name", "when"), [("a.jsonl", 0), ("a.jsonl", 3), ("a.jsonl.gz", 0)])
+def test_files_that_are_written_while_they_are_read_are_nobodys_documents(tmp_path, name, when):
+    def write(*lines):
+        data = b"".join(lines)
+        (tmp_path / name).write_bytes(gzip.compress(data) if name.endswith("gz") else data)
+
+    write(*(line(text=f"text {at}", id=at) for at in range(4)))
+    source = FileDocuments(tmp_path)
+    source.check(pin_of(source))
+    assert len(ids(source)) == 4
+    rows = source.rows()
+    read = [next(rows) for _ in range(when)]
+    write(*(line(text=f"text {at}", id=at) for at in range(4)), line(text="one more", id=4))
+    with pytest.raises(IntegrityError, match="not what it was when the run was planned"):
+        read += rows
+
+
 def test_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "a.jsonl")
     with pytest.raises(UsageError, match="it is a pipe"):
