@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
@@ -56,20 +56,18 @@ def line_of(row: Any) -> str:
     return json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False) + "\n"
 
 
-def write_part(path: Path, rows: Iterable[Any]) -> int:
-    """Write a whole part or none, and return how many rows it has.
+@contextmanager
+def whole_file(path: Path) -> Iterator[IO[bytes]]:
+    """Give a stream for a file that is in its place when the block has ended, and untouched where it fails.
 
     Raises:
         MachineError: the disk is full.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.part")
-    count = 0
     try:
-        with aside.open("w", encoding="utf-8", newline="\n") as stream:
-            for row in rows:
-                stream.write(line_of(row))
-                count += 1
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with aside.open("wb") as stream:
+            yield stream
             stream.flush()
             os.fsync(stream.fileno())
         aside.replace(path)
@@ -79,6 +77,19 @@ def write_part(path: Path, rows: Iterable[Any]) -> int:
         if isinstance(error, OSError):
             raise disk_error(error, path) from error
         raise
+
+
+def write_part(path: Path, rows: Iterable[Any]) -> int:
+    """Write a whole part or none, and return how many rows it has.
+
+    Raises:
+        MachineError: the disk is full.
+    """
+    count = 0
+    with whole_file(path) as stream:
+        for row in rows:
+            stream.write(line_of(row).encode())
+            count += 1
     return count
 
 

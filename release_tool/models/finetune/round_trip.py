@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from itertools import islice
 from pathlib import Path
@@ -23,7 +22,7 @@ from release_tool.core.finetune.records import Document
 from release_tool.core.probes import Role
 from release_tool.models.ranking import settled, unit
 from release_tool.models.starting import no_collection
-from release_tool.part_files import read_rows
+from release_tool.part_files import read_rows, whole_file
 from release_tool.workers import report, run_child
 
 if TYPE_CHECKING:
@@ -47,11 +46,8 @@ class Vectors:
 
     def add(self, first: int, arrays: dict[str, np.ndarray]) -> None:
         """Keep the block of rows that begins at ``first``, whole or not at all."""
-        path = self._path(first)
-        aside = path.with_suffix(".part")
-        with aside.open("wb") as stream:
+        with whole_file(self._path(first)) as stream:
             np.savez(stream, allow_pickle=False, **arrays)
-        aside.replace(path)
 
     def has(self, first: int) -> bool:
         """Tell whether a block is there."""
@@ -144,9 +140,8 @@ class Trip:
         self._encode(queries, lines(self.job["queries"]), Role.QUERY)
         own = self._own(queries)
         before = self._count(queries, own)
-        aside = self.out / "before.part.npy"
-        np.save(aside, before)
-        aside.replace(self.out / "before.npy")
+        with whole_file(self.out / "before.npy") as stream:
+            np.save(stream, before)
 
     def _encode(self, vectors: Vectors, texts: Iterator[str], role: Role) -> None:
         for first, block in blocks(texts):
@@ -179,7 +174,8 @@ class Trip:
             if first >= begun:
                 self._add(before, queries, own, matrix(self._arrays(block, Role.PASSAGE)), first)
                 if number % SAVED_EVERY == 0:
-                    self._save(state, before, first + len(block))
+                    with whole_file(state) as stream:
+                        np.savez(stream, before=before, done=first + len(block))
             self._tell(len(block))
         return before
 
@@ -191,14 +187,6 @@ class Trip:
             better = products(queries.rows(at), rows) > own[mine, None]
             others = groups[None, :] != np.asarray(self.groups[self.places[mine]])[:, None]
             before[mine] += (better & others).sum(axis=1)
-
-    def _save(self, path: Path, before: np.ndarray, done: int) -> None:
-        aside = path.with_suffix(".part")
-        with aside.open("wb") as stream:
-            np.savez(stream, before=before, done=done)
-            stream.flush()
-            os.fsync(stream.fileno())
-        aside.replace(path)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from release_tool.core.codec import DocumentFault, decode_text, encode_text
-from release_tool.documents import disk_error, write_atomic
+from release_tool.documents import write_atomic
 from release_tool.errors import IntegrityError
+from release_tool.part_files import whole_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -133,16 +133,8 @@ class BatchFiles:
     def _write(self, lines: list[bytes]) -> Sent:
         digest = hashlib.sha256(b"".join(lines)).hexdigest()[:DIGEST_SIGNS]
         path = self.folder / f"batch-{digest}.jsonl"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        aside = path.with_name(f".{path.name}.part")
-        try:
-            with aside.open("wb") as stream:
-                stream.writelines(lines)
-                stream.flush()
-                os.fsync(stream.fileno())
-            aside.replace(path)
-        except OSError as error:
-            raise disk_error(error, path) from error
+        with whole_file(path) as stream:
+            stream.writelines(lines)
         return Sent(path=path)
 
     def note(self, sent: Sent, *, file_id: str, batch_id: str = "") -> Sent:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from release_tool.core.digest import sha256_bytes
 from release_tool.core.escape import one_line
 from release_tool.core.finetune.state_log import KeptFile, Piece, file_problem
-from release_tool.documents import disk_error
 from release_tool.errors import IntegrityError
+from release_tool.part_files import whole_file
 from release_tool.services.bucket import Taken
 
 if TYPE_CHECKING:
@@ -107,28 +107,13 @@ class Receiver:
         problem = file_problem(name, file)
         if problem:
             raise _broken(name, problem)
-        aside = path.with_name(f".{path.name}.part")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._write(name, file, aside)
-            aside.replace(path)
-        except BaseException as error:
-            with suppress(OSError):
-                aside.unlink(missing_ok=True)
-            if isinstance(error, OSError):
-                raise disk_error(error, path) from error
-            raise
-
-    def _write(self, name: str, file: KeptFile, aside: Path) -> None:
         whole = hashlib.sha256()
-        with aside.open("wb") as stream:
+        with whole_file(path) as stream:
             for data in self._bytes_of(name, file):
                 whole.update(data)
                 stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        if whole.hexdigest() != file.sha256:
-            raise _broken(name, "its bytes are others")
+            if whole.hexdigest() != file.sha256:
+                raise _broken(name, "its bytes are others")
 
     def _bytes_of(self, name: str, file: KeptFile) -> Iterator[bytes]:
         for piece in file.pieces:
