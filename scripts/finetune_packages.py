@@ -1,4 +1,4 @@
-"""Pack what the AWS template of fine-tuning runs, and write the sha256 of both packages into the template.
+"""Pack what the AWS template of fine-tuning runs, and write a template that pins the sha256 of both packages.
 
 A program for scripts/build-finetune. Promises: the same sources and locks give the same bytes, whatever the time zone,
 the umask, the order of a folder or the clock; nothing but tracked kinds of files goes in.
@@ -10,9 +10,12 @@ import argparse
 import gzip
 import hashlib
 import io
+import json
+import os
 import re
 import sys
 import tarfile
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -20,6 +23,10 @@ ROOT = Path(__file__).resolve().parent.parent
 TEMPLATE = ROOT / "templates" / "aws" / "finetune" / "template.yml"
 SOURCES = TEMPLATE.parent
 LAMBDA, TRAINING = "finetune-lambda.zip", "finetune-training.tar.gz"
+PARAMETERS = {"Lambda": "LambdaZipUrl", "Training": "TrainingScriptZipUrl"}
+"""Name of a package in the template → its parameter."""
+PUBLISHED = "releases/finetune"
+"""Below the address of a target; see ``release_tool/core/publication.py``."""
 LAMBDA_FILES = ("finetune_checks.py", "finetune_register.py")
 TRAINING_FILES = ("finetune_job.py", "finetune_handler.py")
 LEFT_OUT = re.compile(
@@ -34,16 +41,24 @@ MODE = 0o644
 
 
 def main() -> int:
-    """Pack, write the template, and print name and sha256 of each package."""
+    """Pack, write the template beside, and print name and sha256 of each package."""
     asked = argparse.ArgumentParser(description=__doc__)
-    asked.add_argument("tag", help="of the release that the packages are a part of")
-    asked.add_argument("--out", type=Path, required=True, help="folder of the packages")
+    asked.add_argument("tag", help="of the packages")
+    asked.add_argument("--place", default="", help="where folders of such packages lie: an address, or a target's name")
+    asked.add_argument("--out", type=Path, required=True, help="folder of the packages and of their template")
     asked.add_argument("--lambda-packages", type=Path, required=True, help="folder into which its lock was installed")
     asked.add_argument("--training-lock", type=Path, required=True, help="lock of the jobs")
-    asked.add_argument("--template", type=Path, default=TEMPLATE, help="which is written")
+    asked.add_argument("--template", type=Path, default=TEMPLATE, help="that is the source")
     given = asked.parse_args()
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", given.tag):
         sys.stderr.write(f"error: {given.tag!r} is no tag.\nhint: Say one like v1.2.0.\n")
+        return 2
+    address = address_of(given.place, given.tag)
+    if address is None:
+        sys.stderr.write(
+            f"error: {given.place[:80]!r} is no place.\n"
+            "hint: Name a target of release-tool.toml, or an address such as s3://bucket/folder.\n"
+        )
         return 2
     given.out.mkdir(parents=True, exist_ok=True)
     package = folder_files(ROOT / "release_tool", "release_tool")
@@ -56,10 +71,30 @@ def main() -> int:
         "Training": write(given.out / TRAINING, tarred(training)),
     }
     text = given.template.read_text(encoding="utf-8")
-    given.template.write_text(pinned(text, found, given.tag), encoding="utf-8", newline="\n")
-    for name, sha256 in zip((LAMBDA, TRAINING), found.values(), strict=True):
+    whole = pinned(text, found, given.tag, address).encode("utf-8")
+    digests = dict(zip((LAMBDA, TRAINING), found.values(), strict=True))
+    for name, sha256 in digests.items():
         sys.stdout.write(f"{sha256}  {name}\n")
+    tell_workflow({**digests, TEMPLATE.name: write(given.out / TEMPLATE.name, whole)})
     return 0
+
+
+def address_of(place: str, tag: str) -> str | None:
+    """Return the address of a tag's folder in a place; "" where none is named, null where it is none."""
+    if not place:
+        return ""
+    if "://" not in place:
+        targets = tomllib.loads((ROOT / "release-tool.toml").read_text(encoding="utf-8"))["targets"]
+        place = f"{targets[place]['to'].rstrip('/')}/{PUBLISHED}" if place in targets else ""
+    return f"{place.rstrip('/')}/{tag}" if re.fullmatch(r"(https|s3)://[A-Za-z0-9._~/:%-]+", place) else None
+
+
+def tell_workflow(digests: dict[str, str]) -> None:
+    """Write the step's output ``files``: path in the next job's work folder → sha256."""
+    if path := os.environ.get("GITHUB_OUTPUT"):
+        files = {f"packages/{name}": sha256 for name, sha256 in sorted(digests.items())}
+        with Path(path).open("a", encoding="utf-8") as stream:
+            stream.write(f"files={json.dumps(files, separators=(',', ':'))}\n")
 
 
 def folder_files(folder: Path, prefix: str = "") -> dict[str, Path | bytes]:
@@ -119,16 +154,23 @@ def serving(lock: str) -> str:
     return "".join(f"{name}=={found[name]}\n" for name in SERVING)
 
 
-def pinned(template: str, found: dict[str, str], tag: str) -> str:
-    """Return the template with the packages' sha256 and with their addresses in a release."""
+def pinned(template: str, found: dict[str, str], tag: str, address: str) -> str:
+    """Return the template with the packages' tag and sha256, and with their addresses where these are known."""
+    names = dict(zip(found, (LAMBDA, TRAINING), strict=True))
     for name, sha256 in found.items():
         pattern = rf'(?m)^(    {name}:\n      Sha256: )"[0-9a-f]{{64}}"$'
         template, count = re.subn(pattern, rf'\g<1>"{sha256}"', template)
         if count != 1:
             raise SystemExit(f"error: the template has {count} places for the sha256 of {name}.")
-    template, count = re.subn(r"/releases/download/[^/]+/(finetune-)", rf"/releases/download/{tag}/\g<1>", template)
-    if count != len(found):
-        raise SystemExit(f"error: the template has {count} addresses of packages.")
+    for name, parameter in PARAMETERS.items():
+        default = f"    Default: {address}/{names[name]}\n" if address else ""
+        pattern = rf"(?m)^(  {parameter}:\n    Type: String\n)(?:    Default: .*\n)?"
+        template, count = re.subn(pattern, rf"\g<1>{default}", template)
+        if count != 1:
+            raise SystemExit(f"error: the template has {count} addresses of {name}.")
+    template, count = re.subn(r'(?m)^(  Packages: )".*"$', rf'\g<1>"{tag}"', template)
+    if count != 1:
+        raise SystemExit(f"error: the template has {count} places for the tag.")
     return template
 
 

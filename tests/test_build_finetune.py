@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -45,7 +46,7 @@ def build(repository, tmp_path_factory):
         path.write_text(text, encoding="utf-8")
     (base / "lock.txt").write_text(LOCK, encoding="utf-8")
 
-    def run(name, zone, umask, tag="v9.8.7", lock=LOCK):
+    def run(name, zone, umask, tag="v9.8.7", lock=LOCK, place="https://example.org/releases/download"):
         out = base / name
         out.mkdir()
         template = out / "template.yml"
@@ -54,6 +55,7 @@ def build(repository, tmp_path_factory):
         command = [
             sys.executable, str(repository / "scripts" / "finetune_packages.py"), tag, "--out", str(out),
             "--lambda-packages", str(packages), "--training-lock", str(out / "lock.txt"), "--template", str(template),
+            "--place", place,
         ]  # fmt: skip
         environment = {**os.environ, "TZ": zone, "PYTHONHASHSEED": str(len(name)), "PYTHONDONTWRITEBYTECODE": "1"}
         done = subprocess.run(command, env=environment, umask=umask, capture_output=True, text=True, check=False)
@@ -133,6 +135,61 @@ def test_a_lock_without_what_an_endpoint_needs_is_refused(build):
     _, done = build("lacking", "UTC", 0o022, lock="numpy==2\n")
     assert done.returncode == 1
     assert "lacks sentence-transformers" in done.stderr
+
+
+def test_the_source_of_the_template_pins_nothing_and_is_not_written(build, built, repository):
+    source = (repository / "templates" / "aws" / "finetune" / "template.yml").read_text(encoding="utf-8")
+    assert source.count(f'      Sha256: "{"0" * 64}"\n') == 2
+    assert '  Packages: "none"\n' in source
+    # Without an address a stack asks for one; a default would be one where nothing lies.
+    for name in ("LambdaZipUrl", "TrainingScriptZipUrl"):
+        assert f"  {name}:\n    Type: String\n    AllowedPattern:" in source
+    command = ["git", "-C", str(repository), "check-ignore", "--quiet", "dist/template.yml"]
+    assert subprocess.run(command, check=False).returncode == 0
+    text = (built[0] / "template.yml").read_text(encoding="utf-8")
+    changed = {line for line in text.splitlines() if line not in set(source.splitlines())}
+    assert len(changed) == 5  # the tag, two addresses, two digests
+    assert '  Packages: "v9.8.7"\n' in text
+
+
+@pytest.mark.parametrize(
+    ("place", "address"),
+    [
+        ("https://example.org/a/", "https://example.org/a/v9.8.7"),
+        ("s3://bucket/a", "s3://bucket/a/v9.8.7"),
+        ("staging", "s3://opensearch-model-releases-staging/releases/finetune/v9.8.7"),
+        ("", None),
+    ],
+)
+def test_the_template_knows_its_packages_where_a_place_is_named(build, place, address):
+    out, done = build(f"place-{place.encode().hex()}", "UTC", 0o022, place=place)
+    assert done.returncode == 0, done.stderr
+    found = re.findall(r"(?m)^    Default: (.*)/finetune-(?:lambda|training)", (out / "template.yml").read_text())
+    assert found == ([] if address is None else [address] * 2)
+
+
+@pytest.mark.parametrize(
+    "place", ["stagin", "http://example.org", "file:///tmp", "s3://a b", "https://x\n    NoEcho: true"]
+)
+def test_a_place_that_is_none_is_refused(build, place):
+    out, done = build(f"no-place-{place.encode().hex()}", "UTC", 0o022, place=place)
+    assert done.returncode == 2
+    assert "is no place" in done.stderr
+    assert not (out / "finetune-lambda.zip").exists()
+
+
+def test_a_step_of_a_workflow_says_what_it_has_built(build, tmp_path, monkeypatch):
+    from release_tool.core.handover import expected
+
+    monkeypatch.setenv("GITHUB_OUTPUT", str(tmp_path / "output"))
+    out, done = build("output", "UTC", 0o022)
+    assert done.returncode == 0, done.stderr
+    (files,) = re.findall(r"(?m)^files=(.*)$", (tmp_path / "output").read_text(encoding="utf-8"))
+    said = expected(json.dumps({"packages": {"outputs": {"files": files}}}))
+    names = ("finetune-lambda.zip", "finetune-training.tar.gz", "template.yml")
+    assert {path: sha256 for path, (sha256, _) in said.items()} == {
+        f"packages/{name}": hashlib.sha256((out / name).read_bytes()).hexdigest() for name in names
+    }
 
 
 @pytest.mark.parametrize("tag", ["", "../x", "a b", "v1\n"])

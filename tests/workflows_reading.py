@@ -10,7 +10,14 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 WORKFLOWS = ROOT / ".github" / "workflows"
-RELEASING = ("release-model.yml", "trace.yml", "publish.yml", "update-listing.yml", "tune-model.yml")
+RELEASING = (
+    "release-model.yml",
+    "trace.yml",
+    "publish.yml",
+    "update-listing.yml",
+    "tune-model.yml",
+    "publish-finetune.yml",
+)
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 _ID = r"[a-z0-9_-]+"
 _STAGES = r"(?:0[1-9]|10)-[a-z-]+"
 _BELOW = r"(?:/[A-Za-z0-9_][A-Za-z0-9._-]*)+"
+_PACKAGES = r"packages/(?:finetune-lambda\.zip|finetune-training\.tar\.gz|template\.yml)"
+"""By scripts/build-finetune, before any command runs."""
 _CERTIFIED = (rf"proof-[a-z]+-{_ID}\.json", rf"certificate-{_ID}\.json")
 MAKES: Mapping[str, tuple[re.Pattern[str], ...]] = {
     maker: tuple(re.compile(pattern) for pattern in patterns)
@@ -40,7 +42,7 @@ MAKES: Mapping[str, tuple[re.Pattern[str], ...]] = {
         "publish": (r"receipt\.json",),
         "notify": (r"notice\.json",),
         "propose": (r"proposal\.json",),
-        "finetune": (r"finetune/plan\.json", rf"finetune/{_STAGES}{_BELOW}"),
+        "finetune": (r"finetune/plan\.json", rf"finetune/{_STAGES}{_BELOW}", _PACKAGES),
     }.items()
 }
 """Command → what it writes into the work folder. ``node`` is a later ``validate``, which may certify once more."""
@@ -63,6 +65,7 @@ OUTPUTS = (
     ("review", "files", "review"),
     ("publish", "files", "publish"),
     ("notify", "files", "notify"),
+    ("packages", "files", "finetune"),
     ("prepare", "files", "finetune"),
     ("queries", "files", "finetune"),
     ("train", "files", "finetune"),
@@ -73,6 +76,7 @@ LIMITS: Mapping[str, re.Pattern[str]] = {
     "prepare": re.compile(r"finetune/(?:plan\.json|01-corpus/.+|02-split/.+)"),
     "queries": re.compile(r"finetune/03-queries/.+"),
     "train": re.compile(r"finetune/(?:04-filter|05-mine|06-teach|07-select|08-train)/.+"),
+    "packages": re.compile(_PACKAGES),
     "hand-over": re.compile(r"finetune/(?:09-evaluate|10-hand-over)/.+"),
 }
 """Job → what it alone may make, where one command runs in several jobs. What else it names is of the jobs before it,

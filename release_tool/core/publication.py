@@ -2,7 +2,8 @@
 
 The layout is fixed here and nowhere else. Under ``ml-models/`` lie archives and config.json alone, because the release
 job mirrors that tree; claims lie under ``releases/claims/``; everything that proves the release lies under
-``releases/<approved digest>/``, the marker last of all. Pure: nothing here looks at a bucket.
+``releases/<approved digest>/``, the marker last of all. What fine-tuning in AWS runs lies under ``releases/finetune/``,
+see ``core/tuning_packages.py``. Pure: nothing here looks at a bucket.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from release_tool.core.handover import MAKES, OUTPUTS, expected, files_text, makes
+from release_tool.core.tuning_packages import NAMES
 from release_tool.errors import IntegrityError
 
 
@@ -163,6 +164,16 @@ def test_a_job_of_a_tuning_run_names_nothing_of_another(job, path):
     made = {"prepare": PREPARED, job: {path: sha("9")}}
     with pytest.raises(IntegrityError, match="names"):
         expected(tuned(**made))
+
+
+def test_who_builds_the_packages_names_them_and_nothing_of_a_tuning_run():
+    named = {f"packages/{name}": sha("7") for name in NAMES}
+    assert digests(needs(packages=named)) == named
+    for path in ("finetune/plan.json", "packages/more.zip", "packages/a/template.yml"):
+        with pytest.raises(IntegrityError, match="names"):
+            expected(needs(packages={path: sha("7")}))
+    with pytest.raises(IntegrityError, match="names"):
+        expected(needs(train=named))
 
 
 def test_a_machine_of_ones_own_can_say_nothing_else_of_what_was_there_before_it():

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -229,3 +230,53 @@ def test_the_merged_listings_are_published_by_their_own_role_and_served(merged, 
     assert world.jenkins.started == before + 2
     builds = world.jenkins.builds["ml-models-release"][-2:]
     assert {build.parameters["BASE_DOWNLOAD_PATH"] for build in builds} == {"ml-models/model_listing"}
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The packages of fine-tuning in AWS
+
+
+def no_libraries(copy):
+    """Leave the libraries out of the functions' package: they come from a registry."""
+    (copy / "requirements" / "ml.txt").write_text("")
+
+
+@pytest.fixture(scope="module")
+def packages(world):
+    """Return one run of the workflow, from the build to the bucket, by the role that publishes."""
+    asked = len(world.issuer.asked)
+    run = world.runner(sessions=True).run(
+        "publish-finetune.yml", inputs={"tag": "v9.8.7", "upload_target": TARGET}, change=no_libraries
+    )
+    return run, world.issuer.asked[asked:]
+
+
+def test_the_packages_are_published_as_they_were_built_by_the_role_that_publishes(packages, world):
+    run, asked = packages
+    assert run.results() == {"packages": "success", "publish-packages": "success"}, run.log[-4000:]
+    assert asked == [f"publish-{TARGET}"]
+    files = json.loads(run.outputs("packages")["files"])
+    client = world.aws.client("s3")
+    there = {
+        name: client.get_object(Bucket=world.bucket, Key=f"releases/finetune/v9.8.7/{name}")["Body"].read()
+        for name in ("finetune-lambda.zip", "finetune-training.tar.gz", "template.yml")
+    }
+    assert {f"packages/{name}": hashlib.sha256(data).hexdigest() for name, data in there.items()} == files
+    template = there["template.yml"].decode()
+    for name in ("finetune-lambda.zip", "finetune-training.tar.gz"):
+        assert files[f"packages/{name}"] in template
+        assert f"s3://{world.bucket}/releases/finetune/v9.8.7/{name}\n" in template
+    assert files["packages/template.yml"] in run.jobs["publish-packages"].summary
+
+
+def test_packages_that_were_changed_between_the_jobs_are_not_published(packages, world, tmp_path):
+    run, asked = packages[0], len(world.issuer.asked)
+    store = shutil.copytree(run.store, tmp_path / "store")
+    (store / "packages" / "finetune-lambda.zip").write_bytes(b"PK")
+    again = world.runner(sessions=True).run(
+        "publish-finetune.yml", inputs={"tag": "v9.8.8", "upload_target": TARGET}, keep={"publish-packages"},
+        outputs={"packages": run.outputs("packages")}, store=store,
+    )  # fmt: skip
+    assert exit_codes(again, "publish-packages") == [7]
+    assert "packages/finetune-lambda.zip is not what its job made" in again.log
+    assert len(world.issuer.asked) == asked, "no role was asked for"

@@ -31,6 +31,9 @@ from release_tool.steps.finetune.hand_over import MODEL
 
 GATES = {"release-model.yml:approval", "release-model.yml:second-approval"}
 GATE_RUN = 'echo "Approved $DIGEST"'
+BUILDS = "publish-finetune.yml:packages"
+BUILD_RUN = './scripts/build-finetune "$TAG" "$TARGET"'
+"""What is built is no business of the program that is built: a script does it, and the program looks at it after."""
 USES_MODEL = {
     "release-model.yml:answer",
     "trace.yml:trace",
@@ -67,6 +70,8 @@ RIGHTS = {
     "tune-model.yml:train": ("contents: read",),
     "tune-model.yml:hand-over": ("contents: read",),
     "tune-model.yml:release": ("contents: read", "actions: write"),
+    "publish-finetune.yml:packages": ("contents: read",),
+    "publish-finetune.yml:publish-packages": ("contents: read", "id-token: write"),
     "ci.yml:lint": ("contents: read",),
     "ci.yml:test": ("contents: read",),
     "ci.yml:package": ("contents: read",),
@@ -84,6 +89,7 @@ ENVIRONMENTS = {
     "tune-model.yml:queries": "tuning-queries",
     "tune-model.yml:train": "tuning-gpu",
     "tune-model.yml:release": "tuning-release",
+    "publish-finetune.yml:publish-packages": "publish-${{ inputs.upload_target }}",
 }
 BY_PLAN = "publish.yml:publish"
 """The plan says whether it creates or replaces; tests/steps/test_verify.py looks how."""
@@ -97,8 +103,12 @@ every_job = pytest.mark.parametrize("job", jobs(), ids=lambda job: job.name)
 releasing = pytest.mark.parametrize("job", jobs(*RELEASING), ids=lambda job: job.name)
 
 
+def form_of(name):
+    return read(name)["on"]["workflow_dispatch"]["inputs"]
+
+
 def form():
-    return read("release-model.yml")["on"]["workflow_dispatch"]["inputs"]
+    return form_of("release-model.yml")
 
 
 def command_of(run: str) -> tuple[list[str], click.Command]:
@@ -121,8 +131,8 @@ def command_of(run: str) -> tuple[list[str], click.Command]:
 @releasing
 def test_every_run_is_one_command_that_exists_with_options_that_exist(job):
     for step in job.runs():
-        if job.name in GATES:
-            assert step["run"] == GATE_RUN
+        if job.name in {*GATES, BUILDS}:
+            assert step["run"] == (GATE_RUN if job.name in GATES else BUILD_RUN)
             continue
         rest, command = command_of(step["run"])
         known = {name for option in command.params for name in (*option.opts, *option.secondary_opts)}
@@ -132,7 +142,7 @@ def test_every_run_is_one_command_that_exists_with_options_that_exist(job):
 @releasing
 def test_every_variable_of_a_run_is_an_option_of_its_command(job):
     for step in job.runs():
-        if job.name in GATES:
+        if job.name in {*GATES, BUILDS}:
             continue
         _, command = command_of(step["run"])
         words = [word for word in shlex.split(step["run"])[1:] if not word.startswith(("-", "$"))]
@@ -213,6 +223,15 @@ def test_a_secret_is_read_in_an_environment_that_may_hold_it(job):
 
 
 # --- pins and limits --------------------------------------------------------------------------------------------------
+
+
+def test_who_publishes_the_packages_has_built_nothing_and_who_builds_them_has_nothing_to_steal():
+    building, publishing = jobs("publish-finetune.yml")
+    assert building.environment is None
+    assert_nothing_to_steal(building)
+    assert [step["run"] for step in publishing.runs()] == ["release-tool verify", "release-tool finetune publish"]
+    assert publishing.data["if"] == f"github.ref == 'refs/heads/{BRANCH}'"
+    assert not set(form_of("publish-finetune.yml")) - {"tag", "upload_target"}
 
 
 def test_one_action_has_one_pin():
@@ -321,7 +340,7 @@ def test_what_was_paid_for_is_kept_whatever_becomes_of_the_job_and_never_replace
     assert {steps[at]["with"]["path"] for at in (earlier, *takes, kept)} == {f"work/{FOLDER}/{PAID}"}
 
 
-@pytest.mark.parametrize("name", ["release-model.yml", "update-listing.yml", "tune-model.yml"])
+@pytest.mark.parametrize("name", ["release-model.yml", "update-listing.yml", "tune-model.yml", "publish-finetune.yml"])
 def test_one_release_of_a_version_at_a_time_and_none_is_cut_off(name):
     found = read(name)["concurrency"]
     assert found["cancel-in-progress"] is False
@@ -395,7 +414,7 @@ def test_what_a_job_uploads_is_what_its_command_makes(job):
         assert len(made) == 1
         (id_,) = made
         step = next(step for step in job.steps if step.get("id") == id_)
-        assert shlex.split(step["run"])[1] == id_
+        assert job.name == BUILDS or shlex.split(step["run"])[1] == id_
         assert id_ in MAKES
 
 
@@ -449,7 +468,7 @@ def test_every_other_choice_is_what_the_tool_takes():
     assert choices == {*CHOSEN, "accept_licence", "upload_target"}
 
 
-@pytest.mark.parametrize("name", ["release-model.yml", "update-listing.yml"])
+@pytest.mark.parametrize("name", ["release-model.yml", "update-listing.yml", "publish-finetune.yml"])
 def test_the_targets_of_a_form_are_those_of_the_settings(name):
     settings = parse_settings((ROOT / SETTINGS_FILE).read_bytes())
     entry = read(name)["on"]["workflow_dispatch"]["inputs"]["upload_target"]

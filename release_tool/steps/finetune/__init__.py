@@ -32,6 +32,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("release_tool.steps.finetune.run", "Run every stage that is not done yet."),
     "release": ("release_tool.steps.finetune.release", "Start the release of the tuned model, on GitHub."),
     "status": ("release_tool.steps.finetune.status", "Say which stages are done, and what they made."),
+    "publish": ("release_tool.steps.finetune.publish", "Publish the packages of the AWS template, once."),
     "doctor": ("release_tool.steps.finetune.doctor", "Say what stands in the way of a run, and how it is put right."),
 }
 
