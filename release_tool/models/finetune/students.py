@@ -8,8 +8,8 @@ import torch
 from sentence_transformers import SentenceTransformer, SparseEncoder
 from sentence_transformers.sparse_encoder.modules import Router, SparseStaticEmbedding, SpladePooling, Transformer
 
-from release_tool.core.detect import detect
-from release_tool.core.kinds import Activation, ModelKind
+from release_tool.core.finetune.model_kinds import base_problem
+from release_tool.core.kinds import Activation
 from release_tool.core.modules import read_layout, read_splade
 from release_tool.core.plan import PlannedFile
 from release_tool.errors import UnsupportedModel
@@ -20,13 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-WRONG = {
-    ModelKind.CROSS_ENCODER: "a cross-encoder, which has no vectors",
-    ModelKind.QUESTION_ANSWERING: "a model that answers questions",
-    ModelKind.HIGHLIGHTER: "a highlighter",
-    ModelKind.SPARSE_TOKENIZER: "a query tokenizer without an encoder",
-    ModelKind.METRICS_CORRELATION: "no encoder of texts",
-}
+    from release_tool.core.kinds import ModelKind
+
 KEYWORDS: dict[str, Any] = {"dtype": torch.float32, "local_files_only": True, "trust_remote_code": False}
 INSIDE_LOG1P = {Activation.LOG1P: "relu", Activation.L0: "log1p_relu"}
 
@@ -42,13 +37,9 @@ def check_base(base: Path, kind: ModelKind) -> None:
         for path in sorted(base.rglob("*"))
         if path.is_file()
     )
-    found = detect(reader(base), files)
-    wrong = [one for one in found.kinds if one in WRONG]
-    if wrong:
-        raise UnsupportedModel(
-            f"The base is {WRONG[wrong[0]]} ({found.reason}); a {kind.value} model can't start from it.",
-            hint="Name an encoder at model.base.",
-        )
+    problem = base_problem(reader(base), files, kind.value)
+    if problem is not None:
+        raise UnsupportedModel(problem, hint="Name an encoder at model.base.")
 
 
 def reader(folder: Path) -> Callable[[str], bytes | None]:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from release_tool.core.finetune.stages import FinetunePlan
     from release_tool.errors import Fault
     from release_tool.global_options import Context
-    from release_tool.services.sources import Pinned
+    from release_tool.services.sources import Pinned, Source
 
 PICKLE_HINT = (
     "Name a revision with safetensors and without code of its own. For the base's weights in pickle there is "
@@ -36,6 +36,7 @@ def pins_of(context: Context, recipe: Recipe, folder: Path, *, earlier: Finetune
     Raises:
         RequestError: files that are not there; all of them are listed.
         SourceError: a model can't be had.
+        UnsupportedModel: nothing can start from the base, or a teacher is no cross-encoder.
         Unreachable: the hub does not answer.
     """
     from release_tool.errors import Fault, RequestError
@@ -77,7 +78,9 @@ def _model_pins(context: Context, recipe: Recipe, folder: Path, earlier: Finetun
             pins[name] = earlier.pins[name]
             continue
         context.console.info(f"Pin {model}")
-        pinned = pin_model(model, revision, folder, allow_pickle=may_have_pickle)
+        source = pinned_source(model, revision, folder, allow_pickle=may_have_pickle)
+        check_kind(source, name, recipe.model.kind, model)
+        pinned = source.pin()
         if any(PICKLE_WEIGHTS.fullmatch(file.path.rpartition("/")[2]) for file in pinned.files):
             context.console.warning(
                 "The base's weights are pickle files, which can run code when they are read (model.allow_pickle)."
@@ -126,8 +129,8 @@ def allows_pickle(recipe: Recipe, pin: str) -> bool:
     return pin == "base" and recipe.model.allow_pickle
 
 
-def pin_model(model: str, revision: str, folder: Path, *, allow_pickle: bool = False) -> Pinned:
-    """Pin a model of a recipe; a folder's path begins where the recipe lies.
+def pinned_source(model: str, revision: str, folder: Path, *, allow_pickle: bool = False) -> Source:
+    """Return the source of a model of a recipe, pinned; a folder's path begins where the recipe lies.
 
     Raises:
         SourceError: it can't be had.
@@ -140,10 +143,35 @@ def pin_model(model: str, revision: str, folder: Path, *, allow_pickle: bool = F
     place = place_of(folder, model)
     source = open_source(place if place.is_dir() else model, revision=revision or None, allow_pickle=allow_pickle)
     try:
-        return source.pin()
+        source.pin()
     except UnsafeModel as error:
         # A release has options for it; a recipe has a key for the pickles of its base, and for code it has nothing.
         raise UnsafeModel(f"{clip(one_line(model))}: {error}", hint=PICKLE_HINT) from error
+    return source
+
+
+def check_kind(source: Source, pin: str, kind: str, model: str) -> None:
+    """Refuse a base that nothing can start from, and a teacher that can't score, by their small files.
+
+    Raises:
+        UnsupportedModel: as it says.
+    """
+    from release_tool.core.finetune.model_kinds import base_problem, teacher_problem
+    from release_tool.errors import UnsupportedModel
+
+    files = source.pin().files
+    known = {file.path for file in files}
+
+    def read(path: str) -> bytes | None:
+        return source.read(path) if path in known else None
+
+    problem, hint = None, ""
+    if pin == "base":
+        problem, hint = base_problem(read, files, kind), "Name an encoder at model.base."
+    elif pin.startswith("teacher:"):
+        problem, hint = teacher_problem(read, files, clip(one_line(model))), "Name cross-encoders at teach.models."
+    if problem is not None:
+        raise UnsupportedModel(problem, hint=hint)
 
 
 def pin_text(pinned: Pinned) -> str:

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 HELP = """Read a recipe, pin what it names, and say what the run will take.
 
-Models are pinned to a commit, files to their digests. Nothing is downloaded or paid for.
+Models are pinned to a commit and looked at by their small files, files to their digests. No weights are downloaded,
+nothing is paid for.
 
 \b
 Examples:

@@ -7,7 +7,7 @@ import shutil
 
 import pytest
 import toy_stages
-from model_files import Files, dense
+from model_files import Files, bare, dense
 
 from release_tool.cli import run
 from release_tool.core.finetune.stages import RULES, Stage
@@ -210,6 +210,28 @@ def test_a_plan_is_a_readable_table_and_pins_a_folder_that_lies_beside_the_recip
     shown = json.loads(capsys.readouterr().out)
     assert shown["pins"]["base"] != plan.pins["base"]
     assert go.folder.plan() == plan
+
+
+@pytest.mark.parametrize(
+    ("where", "architecture", "said"),
+    [
+        ("base", "BertForSequenceClassification", "The base is a cross-encoder"),
+        ("base", "BertForQuestionAnswering", "The base is a model that answers questions"),
+        ("teacher", "BertModel", "The teacher teacher is no cross-encoder but an encoder of single texts"),
+        ("teacher", "BertForQuestionAnswering", "The teacher teacher is no cross-encoder but a model that answers"),
+        ("teacher", "GemmaForCausalLM", ""),
+        ("teacher", "BertForSequenceClassification", ""),
+    ],
+)
+def test_a_model_of_the_wrong_kind_is_refused_by_the_plan(where, architecture, said, go, recipe, capsys):
+    config = {"architectures": [architecture], "id2label": {"0": "LABEL_0"}}
+    shutil.rmtree(recipe.parent / where, ignore_errors=True)
+    Files(bare(**{"config.json": {**bare()["config.json"], **config}})).write(recipe.parent / where)
+    if where == "teacher":
+        change(recipe, "models = []", 'models = ["teacher"]')
+    assert go("plan", "--recipe", str(recipe)) == (4 if said else 0)
+    assert said in capsys.readouterr().err
+    assert (go.folder.last_plan() is None) == bool(said)
 
 
 def test_every_file_that_a_recipe_names_and_that_is_not_there_is_listed_at_once(go, recipe, capsys):
