@@ -8,6 +8,7 @@ from typing import Any
 
 from release_tool.core.escape import one_line
 from release_tool.core.finetune.answers import MAX_QUERY
+from release_tool.core.finetune.document_rows import MAX_ID as MAX_DOCUMENT_ID
 from release_tool.errors import UsageError
 
 WORDS = ("text", "query", "anchor")
@@ -44,14 +45,15 @@ def query_row(line: bytes, where: str) -> OwnQuery:
     if not text or len(text) > MAX_QUERY:
         raise UsageError(f"{where}: it has no text of 1 to {MAX_QUERY} characters.", hint=HINT)
     name = next((data[word] for word in ID_WORDS if data.get(word) is not None), None)
-    return OwnQuery(text=text, id=_id(name, "id", where), document=_id(data.get("document"), "document", where))
+    ident, document = _text(name), _text(data.get("document"))
+    if ident is not None and (not isinstance(ident, str) or not 0 < len(ident) <= MAX_ID or not ident.isprintable()):
+        raise UsageError(f"{where}: its id is no text of 1 to {MAX_ID} printable characters.", hint=HINT)
+    # Whatever the corpus takes for an id of a document, a query may name.
+    if document is not None and (not isinstance(document, str) or not 0 < len(document) <= MAX_DOCUMENT_ID):
+        raise UsageError(f"{where}: its document is no id of 1 to {MAX_DOCUMENT_ID} characters.", hint=HINT)
+    return OwnQuery(text=text, id=ident, document=document)
 
 
-def _id(value: Any, word: str, where: str) -> str | None:
-    if isinstance(value, int) and not isinstance(value, bool):
-        value = str(value)
-    if value is None:
-        return None
-    if not isinstance(value, str) or not value or len(value) > MAX_ID or not value.isprintable():
-        raise UsageError(f"{where}: its {word} is no text of 1 to {MAX_ID} printable characters.", hint=HINT)
-    return value
+def _text(value: Any) -> Any:
+    """Return an id as text: whole numbers are written."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value

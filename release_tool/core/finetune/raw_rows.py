@@ -27,7 +27,7 @@ class RawRow:
     @property
     def held(self) -> int:
         """Characters in memory."""
-        return len(self.read.text) if isinstance(self.read, Document) else 0
+        return len(self.read.text) + len(self.read.title or "") if isinstance(self.read, Document) else 0
 
 
 def rows_of_lines(lines: Iterator[tuple[bytes | None, int]], where: str) -> Iterator[RawRow]:

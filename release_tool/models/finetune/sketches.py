@@ -241,7 +241,7 @@ def batches(documents: Iterator[Document]) -> Iterator[list[Document]]:
     characters = 0
     for document in documents:
         batch.append(document)
-        characters += len(document.text)
+        characters += len(document.text) + len(document.title or "")
         if characters > BATCH_CHARACTERS:
             yield batch
             batch, characters = [], 0

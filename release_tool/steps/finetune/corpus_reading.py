@@ -179,7 +179,7 @@ def _choose(folder: Path, scratch: Path, seed: int, limit: int) -> None:
     for path in parts(folder, Document.STEM):  # of a run that was killed here
         path.unlink()
     with PartWriter(folder, Document.STEM) as chosen:
-        for batch in batched(rows, lambda row: len(row.text)):
+        for batch in batched(rows, lambda row: len(row.text) + len(row.title or "")):
             numbers = numbers_of([row.id for row in batch], key)
             for row, number in zip(batch, numbers.tolist(), strict=True):
                 if number <= limit:

@@ -64,6 +64,11 @@ def test_a_line_of_a_gigabyte_takes_no_memory(tmp_path):
     assert peak < 40 << 20
 
 
+def test_a_title_takes_memory_like_a_text(tmp_path):
+    (tmp_path / "a.jsonl").write_bytes(line(text="a", title="b" * 5000) + b"no json")
+    assert [row.held for row in FileDocuments(tmp_path).rows()] == [5001, 0]
+
+
 @pytest.mark.parametrize(
     "damage", [lambda data: data[:-9], lambda data: b"no gzip" + data, lambda data: data[:30] + b"\xff" + data[31:]]
 )

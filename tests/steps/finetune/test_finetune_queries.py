@@ -387,9 +387,19 @@ def test_own_queries_may_name_their_document(project):
     assert [row.document for row in project.rows()] == ["d3"]
 
 
+@pytest.mark.parametrize("name", ["x" * 512, "a\u00a0b\u200d"])
+def test_own_queries_may_name_any_document_that_the_corpus_takes(project, name):
+    with (project.folder / "documents.jsonl").open("a") as stream:
+        stream.write(json.dumps({"id": name, "text": "A heron stands in the reeds of a silent marsh."}) + "\n")
+    assert project.run(own(project, [{"text": "heron", "document": name}])) == 0
+    assert [row.document for row in project.rows()] == [name]
+
+
 @pytest.mark.parametrize(
     ("lines", "qrels", "said"),
     [
+        ([{"text": "turbine", "document": "x" * 513}], None, "line 1: its document is no id of 1 to 512 characters"),
+        ([{"text": "turbine", "id": "x" * 201}], None, "line 1: its id is no text of 1 to 200 printable characters"),
         ([{"text": "turbine"}], None, "None of the 1 own queries has a document"),
         ([{"id": "q1", "text": "turbine"}], "q1\tgone\t1\n", "None of the 1 own queries has a document"),
         ([{"text": " "}], None, "line 1: it has no text of 1 to 512 characters"),
