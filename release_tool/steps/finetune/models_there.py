@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
+
+from release_tool.documents import write_atomic
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,7 +34,7 @@ def model_folder(work: Work, pin: str) -> Path:
 
     text = work.plan.pins[pin]
     folder = work.run.path / MODELS / f"{pin.replace(':', '-')}-{sha256_bytes(text.encode())[:16]}"
-    if (folder / WHOLE).is_file():
+    if _is_whole(folder):
         return folder
     model, _ = models_of(work.recipe)[pin]
     place = work.place(model)
@@ -44,5 +47,35 @@ def model_folder(work: Work, pin: str) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     with work.context.console.progress(f"Download {model}", sum(file.size for file in pinned.files), "B") as bar:
         source.download(pinned.files, folder, bar.advance)
-    (folder / WHOLE).touch()
+    write_atomic(folder / WHOLE, json.dumps(_digests(folder), sort_keys=True))
     return folder
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    from release_tool.documents import file_sha256
+
+    paths = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != WHOLE)
+    return {path.relative_to(folder).as_posix(): file_sha256(path) for path in paths}
+
+
+def _is_whole(folder: Path) -> bool:
+    """Tell whether a model was brought here whole.
+
+    Its bytes are looked at again: large files may share theirs with the folder that they came from, which somebody may
+    write into.
+
+    Raises:
+        IntegrityError: it is not what it was.
+    """
+    from release_tool.errors import IntegrityError
+
+    try:
+        noted = json.loads((folder / WHOLE).read_bytes())
+    except (OSError, ValueError):
+        return False
+    if noted != _digests(folder):
+        raise IntegrityError(
+            f"The model in {folder} is not the one that the run was planned with: a file of it was changed.",
+            hint="Remove that folder, and run release-tool finetune plan again where the model itself has changed.",
+        )
+    return True

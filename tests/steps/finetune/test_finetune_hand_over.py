@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 
 import pytest
 import yaml
@@ -159,3 +160,18 @@ def test_hostile_names_are_markup_nowhere(tmp_path):
     assert not [line for line in card.splitlines() if line.startswith("::")]
     warning = next(one for one in planned(found).warnings if "because" in one)
     assert "\n" not in warning
+
+
+@pytest.mark.parametrize("how", ["changed", "gone", "more"])
+def test_a_model_that_changed_since_it_was_brought_here_is_found(how, green, capsys):
+    assert hand_over(green) == hand_over(green, "--again") == 0
+    (folder,) = (green.work / "finetune" / "models").iterdir()
+    place = folder / ("extra.json" if how == "more" else "config.json")
+    if how == "gone":
+        place.unlink()
+    else:
+        place.write_text("{}")
+    assert hand_over(green, "--again") == 7
+    assert f"The model in {folder} is not the one that the run was planned with" in capsys.readouterr().err
+    shutil.rmtree(folder)
+    assert hand_over(green, "--again") == 0
