@@ -152,8 +152,8 @@ def start_release(context: Context, form: dict[str, str], *, accept_worse: str |
         except Refused as error:
             raise RemoteFailed(
                 f"{RELEASE_WORKFLOW} can't be started on {BRANCH} of {github.name}: {error}",
-                hint="It has to be there, with these inputs, and the job needs actions: write. The model is handed "
-                "over: its release can be started by the form, with the id of this run.",
+                hint="It has to be there, with these inputs, and the job needs actions: write. Then run this job "
+                "again: a run that has not ended well is taken by no release.",
             ) from error
     context.console.summary(f"Started among the runs of {RELEASE_WORKFLOW}: {markdown(title)}")
     return Start(form=form, started=True)

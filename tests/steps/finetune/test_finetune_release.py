@@ -237,7 +237,7 @@ def test_a_repository_without_the_workflow_of_a_release_says_what_to_do(work, gi
     assert release(work) == 10
     said = capsys.readouterr().err
     assert "release-model.yml can't be started on main of octo-org/models" in said
-    assert "can be started by the form" in said
+    assert "Then run this job again" in said
 
 
 @pytest.mark.parametrize(
