@@ -25,7 +25,15 @@ from release_tool.models.finetune.dev_measure import (
     share,
 )
 from release_tool.models.finetune.training_losses import loss_name, make_loss
-from release_tool.models.finetune.training_rows import LABEL, QUERY, Texts, first_rows, load_rows, with_texts
+from release_tool.models.finetune.training_rows import (
+    LABEL,
+    QUERY,
+    Texts,
+    by_group,
+    first_rows,
+    load_rows,
+    with_texts,
+)
 from release_tool.workers import report
 
 if TYPE_CHECKING:
@@ -159,7 +167,9 @@ def _arguments(
         eval_steps=plan.save_steps,
         metric_for_best_model=f"eval_{CHOICE}" if has_dev else None,
         greater_is_better=True if has_dev else None,
-        batch_sampler=trainers.sampler_of(rows, plan.step_rows, alone=alone),
+        batch_sampler=trainers.sampler_of(
+            by_group(rows, Path(job.documents)) if alone else rows, plan.step_rows, alone=alone
+        ),
         dataloader_drop_last=True,
         dataloader_pin_memory=not on_cpu,
         disable_tqdm=True,

@@ -123,7 +123,7 @@ def batches(
         dataset: with texts.
         batch_size: rows of a process at once.
         seed: of the order.
-        ids: the same rows as ids, by which doubles are found without reading texts.
+        ids: the same rows as ids, or groups of near duplicates, by which doubles are found without reading texts.
         step_rows: rows of a step.
         alone: the documents of a row are negatives of the others in its batch: none may be in two of them.
     """

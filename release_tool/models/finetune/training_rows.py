@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from datasets import Dataset
 from datasets.utils import disable_progress_bars
 
-from release_tool.core.finetune.records import Document, Query, Selected
+from release_tool.core.finetune.records import Document, Grouped, Query, Selected
 from release_tool.errors import UsageError
-from release_tool.part_files import parts, read_part
+from release_tool.part_files import parts, read_part, read_rows
 from release_tool.text_lookup import TextLookup
 
 if TYPE_CHECKING:
@@ -75,6 +76,26 @@ def _table(path: Path, split: str) -> pa.Table | None:
         labels = [list(row.labels or ()) for row in rows]
         columns[LABEL] = pa.array(labels, type=pa.list_(pa.float32()))
     return pa.table(columns)
+
+
+def by_group(rows: Dataset, corpus: Path) -> Dataset:
+    """Return the same rows with a document's group of near duplicates in the place of its id.
+
+    Args:
+        rows: of ids.
+        corpus: folder of stage corpus.
+    """
+    others = [(row.id, row.group) for row in read_rows(corpus, Grouped) if row.group != row.id]
+    if not others:
+        return rows
+    ids, groups = (pa.array(column, pa.string()) for column in zip(*others, strict=True))
+    table = rows.data.table
+    for number, name in enumerate(table.column_names):
+        if name not in (QUERY, LABEL):
+            column = table.column(name)
+            found = pc.take(groups, pc.index_in(column, ids))
+            table = table.set_column(number, name, pc.coalesce(found, column))
+    return Dataset(table)
 
 
 def with_texts(rows: Dataset, texts: Texts) -> Dataset:
