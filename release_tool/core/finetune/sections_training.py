@@ -51,7 +51,7 @@ class TrainSection:
     temperature: float = key(0.0, "of the teacher's scores; 0: from their spread", low=0, high=1000)
     precision: str = key("auto", "auto: bf16 where the device has it, else fp32", choices=("auto", "fp32", "bf16"))
     cpu_tokens: int = key(
-        2_000_000,
+        1_000_000,
         "tokens that are trained on at most without a GPU, for a MiniLM; larger: fewer; 0: no bound",
         low=0,
         high=10**12,
