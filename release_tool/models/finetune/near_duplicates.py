@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from release_tool.models.finetune.sketches import KEPT, Pieces
+from release_tool.models.finetune.sketches import KEPT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -23,8 +23,14 @@ if TYPE_CHECKING:
 
 WINDOW = 64
 """Documents of one bucket that each is compared with: two that are alike meet in eight buckets of other neighbours."""
-MAX_UNLIKE = 1_000_000
-"""Pairs that are remembered not to be alike: they meet again in other bands."""
+MAX_UNLIKE = 4_000_000
+"""Pairs that are remembered not to be alike: they meet again in other bands. Eight bytes each."""
+MOST_FAILURES = 256
+"""Documents that one is found not to be like, after which it is compared with no further ones of a bucket that has more
+than ``WINDOW``: where a million are made of one form, they meet in every band. Who is like it has more than the form in
+common with it, and meets it in small buckets, too."""
+AT_ONCE = 2048
+"""Pairs that are compared together: at most 512 numbers of 8 bytes each, sorted."""
 
 
 class Components:
@@ -56,24 +62,73 @@ class Components:
         self.parent[max(first, second)] = min(first, second)
 
 
-class Triples(Pieces):
-    """The kept triples of every document."""
+class Triples:
+    """The kept triples of every document, read where they lie."""
 
     def __init__(self, files: SketchFiles) -> None:
-        super().__init__(files, "triples", "counts", 4)
+        """Open them."""
+        self._ends = np.cumsum(files.read("counts", np.int64))
+        path = files.folder / "triples"
+        # An empty file can't be mapped.
+        self._triples: NDArray[np.uint32] = (
+            np.memmap(path, dtype=np.uint32, mode="r") if path.stat().st_size else np.zeros(0, np.uint32)
+        )
 
-    def hashes(self, place: int) -> frozenset[int]:
-        """Return those of one document."""
-        return frozenset(np.frombuffer(self.of(place), dtype=np.uint32).tolist())
+    def similarities(self, ones: Places, others: Places) -> NDArray[np.float64]:
+        """Return the share of common triples of pairs of documents: exact up to ``KEPT`` of them, else estimated.
 
-    def similarity(self, one: int, other: int) -> float:
-        """Return the share of common triples of two documents: exact up to ``KEPT`` of them, else estimated."""
-        first, second = self.hashes(one), self.hashes(other)
-        if len(first) < KEPT and len(second) < KEPT:
-            return len(first & second) / len(first | second)
-        # Of the smallest hashes of the union both sets are known; it is a random sample of the union.
-        smallest = sorted(first | second)[:KEPT]
-        return sum(one in first and one in second for one in smallest) / len(smallest)
+        Of the smallest hashes of the union both sets are known; it is a random sample of the union.
+        """
+        sizes = np.concatenate((self._counts(ones), self._counts(others)))
+        pairs = np.tile(np.arange(len(ones), dtype=np.uint64), 2)
+        starts = self._ends[np.concatenate((ones, others))] - sizes
+        inside = np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+        hashes = self._triples[np.repeat(starts, sizes) + inside].astype(np.uint64)
+        both = np.sort(np.repeat(pairs, sizes) << np.uint64(32) | hashes)
+        is_new = np.append(True, both[1:] != both[:-1])
+        union = both[is_new]
+        is_common = np.diff(np.append(np.flatnonzero(is_new), len(both))) > 1
+        owners = (union >> np.uint64(32)).astype(np.int64)
+        is_whole = (self._counts(ones) < KEPT) & (self._counts(others) < KEPT)
+        rank = np.arange(len(union)) - np.searchsorted(owners, np.arange(len(ones)))[owners]
+        kept = is_whole[owners] | (rank < KEPT)
+        common = np.bincount(owners[kept], weights=is_common[kept], minlength=len(ones))
+        found: NDArray[np.float64] = common / np.bincount(owners[kept], minlength=len(ones))
+        return found
+
+    def _counts(self, places: Places) -> Places:
+        return self._ends[places] - np.where(places > 0, self._ends[places - 1], 0)
+
+
+class Unlike:
+    """What was found not to be alike: the pairs, up to a number of them, and how often each document was."""
+
+    def __init__(self, count: int) -> None:
+        self.failures = np.zeros(count, dtype=np.int32)
+        self._pairs = np.zeros(0, dtype=np.int64)
+        self._new: list[Places] = []
+
+    def wanted(self, ones: Places, others: Places, is_large: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Tell which pairs are worth a comparison; see ``bucket_pairs`` for what they are."""
+        failures = np.maximum(self.failures[ones], self.failures[others])
+        found: NDArray[np.bool_] = ~is_large | (failures < MOST_FAILURES)
+        if len(self._pairs):
+            pairs = ones << 32 | others
+            place = np.minimum(np.searchsorted(self._pairs, pairs), len(self._pairs) - 1)
+            found &= self._pairs[place] != pairs
+        return found
+
+    def add(self, ones: Places, others: Places) -> None:
+        """Remember pairs; in one band, none of them comes again."""
+        np.add.at(self.failures, ones, 1)
+        np.add.at(self.failures, others, 1)
+        if len(self._pairs) + sum(map(len, self._new)) < MAX_UNLIKE:
+            self._new.append(ones << 32 | others)
+
+    def settle(self) -> None:
+        """Make what was remembered of a band known to the next one."""
+        self._pairs = np.sort(np.concatenate((self._pairs, *self._new)), kind="stable")
+        self._new = []
 
 
 def group(files: SketchFiles, advance: Callable[[], None] = lambda: None) -> Places:
@@ -116,8 +171,10 @@ def equal_pairs(keys: NDArray[np.uint64]) -> tuple[Places, Places]:
     return owners[~starts], order[~starts]
 
 
-def bucket_pairs(keys: NDArray[np.uint64], places: Places) -> Iterator[tuple[Places, Places]]:
+def bucket_pairs(keys: NDArray[np.uint64], places: Places) -> Iterator[tuple[Places, Places, NDArray[np.bool_]]]:
     """Yield pairs of places with equal keys that are less than ``WINDOW`` apart in their bucket: the closest first.
+
+    With them comes whether the bucket of each pair has more documents than that.
 
     Args:
         keys: one a place.
@@ -125,30 +182,39 @@ def bucket_pairs(keys: NDArray[np.uint64], places: Places) -> Iterator[tuple[Pla
     """
     order = np.argsort(keys, kind="stable")
     ranked, members = keys[order], places[order]
+    sizes = np.diff(np.flatnonzero(np.concatenate(([True], ranked[1:] != ranked[:-1], [True]))))
+    is_large = np.repeat(sizes > WINDOW, sizes)
     starts = np.flatnonzero(ranked[1:] == ranked[:-1])
     for distance in range(1, WINDOW):
         starts = starts[starts + distance < len(ranked)]
         starts = starts[ranked[starts] == ranked[starts + distance]]
         if not len(starts):
             return
-        yield members[starts], members[starts + distance]
+        yield members[starts], members[starts + distance], is_large[starts]
 
 
 def _join_near(files: SketchFiles, components: Components, similarity: float, advance: Callable[[], None]) -> None:
     # Of exact duplicates one is enough: the others have the same triples.
     places = np.flatnonzero(components.parent == np.arange(len(components.parent)))
-    unlike: set[int] = set()
-    with Triples(files) as triples:
-        for band in range(files.bands):
-            keys = files.read(f"band-{band:03}")[places]
-            for ones, others in bucket_pairs(keys, places):
-                apart = components.roots(ones) != components.roots(others)
-                for one, other in zip(ones[apart].tolist(), others[apart].tolist(), strict=True):
-                    pair = one << 32 | other
-                    if pair in unlike or components.root(one) == components.root(other):
-                        continue
-                    if triples.similarity(one, other) >= similarity:
-                        components.join(one, other)
-                    elif len(unlike) < MAX_UNLIKE:
-                        unlike.add(pair)
-            advance()
+    unlike, triples = Unlike(len(components.parent)), Triples(files)
+    for band in range(files.bands):
+        keys = files.read(f"band-{band:03}")[places]
+        for ones, others, is_large in bucket_pairs(keys, places):
+            for at in range(0, len(ones), AT_ONCE):
+                some = slice(at, at + AT_ONCE)
+                asked = components.roots(ones[some]) != components.roots(others[some])
+                asked &= unlike.wanted(ones[some], others[some], is_large[some])
+                if asked.any():
+                    _compare(ones[some][asked], others[some][asked], components, similarity, triples, unlike)
+        unlike.settle()
+        advance()
+
+
+def _compare(
+    ones: Places, others: Places, components: Components, similarity: float, triples: Triples, unlike: Unlike
+) -> None:
+    """Join those of some pairs that are alike, and remember the others."""
+    is_alike = triples.similarities(ones, others) >= similarity
+    for one, other in zip(ones[is_alike].tolist(), others[is_alike].tolist(), strict=True):
+        components.join(one, other)
+    unlike.add(ones[~is_alike], others[~is_alike])

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from release_tool.core.finetune.records import Document
 from release_tool.core.finetune.shingles import similarity_of
-from release_tool.models.finetune import sketches
+from release_tool.models.finetune import near_duplicates, sketches
 from release_tool.models.finetune.near_duplicates import WINDOW, group
 from release_tool.models.finetune.sketches import KEPT, SketchFiles, sketch
 
@@ -155,6 +155,58 @@ def test_a_bucket_with_more_documents_than_are_compared_with_each_other_becomes_
         texts.append(" ".join(words))
     rng.shuffle(texts)
     assert len(set(grouped(tmp_path, texts))) == 1
+
+
+def of_a_form(count, own):
+    """Return texts that have a form in common, 85 words, and as many words of their own: none is near another."""
+    form = " ".join(f"form{at}" for at in range(85))
+    return [f"{form} {' '.join(f'own{number}x{at}' for at in range(own))}" for number in range(count)]
+
+
+@pytest.fixture
+def compared(monkeypatch):
+    """Count the pairs that are compared."""
+    counts = []
+    similarities = near_duplicates.Triples.similarities
+
+    def counted(triples, ones, others):
+        counts.append(len(ones))
+        return similarities(triples, ones, others)
+
+    monkeypatch.setattr(near_duplicates.Triples, "similarities", counted)
+    return counts
+
+
+@pytest.mark.parametrize("most", [0, near_duplicates.MAX_UNLIKE])
+def test_documents_of_one_form_are_compared_a_bounded_number_of_times(most, compared, monkeypatch, tmp_path):
+    monkeypatch.setattr(near_duplicates, "MAX_UNLIKE", most)
+    texts = of_a_form(3 * WINDOW, 11)
+    assert components(grouped(tmp_path, texts)) == {frozenset({place}) for place in range(len(texts))}
+    bound = near_duplicates.MOST_FAILURES if not most else 2 * WINDOW
+    assert sum(compared) < len(texts) * bound  # in each of 25 bands it would be compared with 126
+
+
+def test_who_has_more_than_a_form_in_common_is_found_however_often_it_failed(monkeypatch, tmp_path):
+    monkeypatch.setattr(near_duplicates, "MOST_FAILURES", 1)
+    texts = of_a_form(3 * WINDOW, 40)
+    texts[-1] = f"{texts[0]} more"
+    owners = grouped(tmp_path, texts)
+    assert owners[0] == owners[-1]
+    assert len(set(owners)) == len(texts) - 1
+
+
+def test_pairs_compared_at_once_have_the_similarity_of_their_triples(tmp_path):
+    rng = seeded(11)
+    texts = [" ".join(rng.choices(VOCABULARY[:60], k=size)) for size in (1, 2, 3, 40, 60, 900, 1200, 5000)]
+    documents = [Document(id=str(at), text=text) for at, text in enumerate(texts)]
+    with SketchFiles(tmp_path, 0.8) as files:
+        files.add_part(iter(documents))
+    ones, others = np.triu_indices(len(texts), 1)
+    found = near_duplicates.Triples(files).similarities(ones, others)
+    exact = [similarity_of(texts[one], texts[other]) for one, other in zip(ones, others, strict=True)]
+    assert found == pytest.approx(exact, abs=0.08)
+    small = others < 5
+    assert found[small].tolist() == pytest.approx([value for value, one in zip(exact, small, strict=True) if one])
 
 
 def test_sketching_goes_on_after_the_last_part_that_was_noted(tmp_path):
