@@ -7,13 +7,14 @@ import shutil
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from finished_stages import finished
 from tiny_models import make
 
 from release_tool.core.codec import encode_text
 from release_tool.core.finetune.evaluation import Before, Evaluated, Evaluation, Limits, Role
 from release_tool.core.finetune.gate import failures
 from release_tool.core.finetune.records import Document, Grouped, Judgement, Kept, Placed, Query, Taught
-from release_tool.core.finetune.stages import RULES, Stage, StageState, fingerprint
+from release_tool.core.finetune.stages import Stage
 from release_tool.core.quality import Interval, Measures
 from release_tool.part_files import part_path, write_part
 from release_tool.run_folder import RunFolder
@@ -108,32 +109,17 @@ def _write_stages(found: Run, kind: str, *, own: bool, better: bool) -> None:
         },
         Stage.TEACH: {},
     }
-    run = found.folder
-    plan = run.plan()
     for stage in list(Stage)[: list(Stage).index(Stage.EVALUATE)]:
-        mark = fingerprint(stage, plan, {before: run.require(before, plan).digest for before in RULES[stage].after})
-        folder = run.begin(stage, mark)
-        for cls, of in rows.get(stage, {}).items():
-            write_part(part_path(folder, cls.STEM, 0), of)
-        if stage is Stage.TEACH:
-            logits = [Taught(query=name, documents=("a", "b"), logits=(1.5, -2.0)) for name in asked]
-            write_part(part_path(folder / "teacher-0", Taught.STEM, 0), logits)
-        if stage is Stage.TRAIN:
-            _write_model(folder / "model", found.base, kind, better=better)
-            lines = [{"step": step, "loss": 1 / (1 + step), "eval_ndcg_at_10": 0.5} for step in range(5)]
-            (folder / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-        run.finish(
-            StageState(
-                stage=stage,
-                fingerprint=mark,
-                inputs={},
-                files=run.files(stage),
-                counts={"rows": 1.0},
-                seconds=1.0,
-                dollars=0.25,
-                versions={},
-            )
-        )
+        with finished(found.folder, stage, counts={"rows": 1.0}, dollars=0.25) as folder:
+            for cls, of in rows.get(stage, {}).items():
+                write_part(part_path(folder, cls.STEM, 0), of)
+            if stage is Stage.TEACH:
+                logits = [Taught(query=name, documents=("a", "b"), logits=(1.5, -2.0)) for name in asked]
+                write_part(part_path(folder / "teacher-0", Taught.STEM, 0), logits)
+            if stage is Stage.TRAIN:
+                _write_model(folder / "model", found.base, kind, better=better)
+                lines = [{"step": step, "loss": 1 / (1 + step), "eval_ndcg_at_10": 0.5} for step in range(5)]
+                (folder / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
 def measures(ndcg: float, flops: float | None = None) -> Measures:
@@ -170,24 +156,8 @@ def evaluation(*sets: Evaluated, kind: str = "dense", before: Before = Before.BA
 
 def finish_evaluate(found: Run, made: Evaluation) -> None:
     """Write what evaluate would have made."""
-    run = found.folder
-    plan = run.plan()
-    stage = Stage.EVALUATE
-    mark = fingerprint(stage, plan, {before: run.require(before, plan).digest for before in RULES[stage].after})
-    folder = run.begin(stage, mark)
-    (folder / "evaluation.json").write_text(encode_text(made), encoding="utf-8")
-    run.finish(
-        StageState(
-            stage=stage,
-            fingerprint=mark,
-            inputs={},
-            files=run.files(stage),
-            counts={},
-            seconds=1.0,
-            dollars=0.0,
-            versions={},
-        )
-    )
+    with finished(found.folder, Stage.EVALUATE) as folder:
+        (folder / "evaluation.json").write_text(encode_text(made), encoding="utf-8")
 
 
 def split_of(name: str) -> str:

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import tiny_models
 from chance import seeded
+from finished_stages import finished
 from model_files import Files, dense
 from tiny_models import WORDS
 
 from release_tool.cli import run
 from release_tool.core.finetune.records import Document, Mined, Query
-from release_tool.core.finetune.stages import Stage, StageState
+from release_tool.core.finetune.stages import Stage
 from release_tool.core.finetune.teach_job import Teacher, TeachJob
 from release_tool.part_files import PartWriter
 from release_tool.run_folder import RunFolder
@@ -215,14 +216,8 @@ def finish(
         a_part: rows a part.
         is_begun: leave the files that are there.
     """
-    mark = folder.today(stage, folder.plan())
-    assert mark is not None
-    place = folder.folder(stage) if is_begun else folder.begin(stage, mark)
-    if rows:
-        with PartWriter(place, rows[0].STEM, rows=a_part) as writer:
-            for row in rows:
-                writer.add(row)
-    files = folder.files(stage)
-    folder.finish(
-        StageState(stage=stage, fingerprint=mark, inputs={}, files=files, counts={}, seconds=0, dollars=0, versions={})
-    )
+    with finished(folder, stage, is_begun=is_begun) as place:
+        if rows:
+            with PartWriter(place, rows[0].STEM, rows=a_part) as writer:
+                for row in rows:
+                    writer.add(row)

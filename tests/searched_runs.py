@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from finished_stages import finished
 from model_files import Files, dense
 
 from release_tool.core.finetune.records import Document, Grouped, Judgement, Placed, Query
-from release_tool.core.finetune.stages import RULES, Stage, StageState, fingerprint
+from release_tool.core.finetune.stages import Stage
 from release_tool.part_files import PartWriter, read_rows
 from release_tool.run_folder import RunFolder
 
@@ -73,25 +74,11 @@ class World:
 
 def finish(run: RunFolder, stage: Stage, tables: tuple[list, ...], rows: int = 0) -> None:
     """Write a stage as if it had been run."""
-    plan = run.plan()
-    mark = fingerprint(stage, plan, {before: run.require(before, plan).digest for before in RULES[stage].after})
-    folder = run.begin(stage, mark)
-    for table in tables:
-        if table:
+    with finished(run, stage) as folder:
+        for table in filter(None, tables):
             with PartWriter(folder, table[0].STEM, rows or DOCUMENTS_A_PART) as writer:
                 for row in table:
                     writer.add(row)
-    state = StageState(
-        stage=stage,
-        fingerprint=mark,
-        inputs={},
-        files=run.files(stage),
-        counts={},
-        seconds=1.0,
-        dollars=0.0,
-        versions={},
-    )
-    run.finish(state)
 
 
 def call(work: Path, stage: str, *words: str) -> int:
