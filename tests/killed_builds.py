@@ -12,10 +12,11 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import traceback
 from pathlib import Path
+
+from forking import run_program
 
 IMPORTS = ("jenkins", "release_tool.cli", "release_tool.steps.listing_asking")
 """What a child would import otherwise, each anew."""
@@ -40,19 +41,7 @@ def killed_at_every_call(command, base, *, when, start=None, lost=None):
         start: a work folder of which each run gets a copy.
         lost: name of a document of the work folder that is gone when it is run again.
     """
-    import release_tool
-
-    job = {"command": command, "base": str(base), "when": when, "start": start and str(start), "lost": lost}
-    done = subprocess.run(
-        [sys.executable, __file__],
-        input=json.dumps(job),
-        env={**os.environ, "PYTHONPATH": str(Path(release_tool.__file__).parent.parent)},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr
+    done = run_program(__file__, {"command": command, "base": base, "when": when, "start": start, "lost": lost})
     codes = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("[")]
     assert codes[-1] == [0, 0], done.stderr
     assert codes[:-1] == [[-signal.SIGKILL, 0]] * (len(codes) - 1), done.stderr

@@ -13,9 +13,11 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
+from functools import partial
 from pathlib import Path
+
+from forking import run_in_child, run_program
 
 
 def killed_everywhere(work, stage, *, modules, places, step=1):
@@ -28,16 +30,8 @@ def killed_everywhere(work, stage, *, modules, places, step=1):
         places: "module:name" of functions before each call of which a kill comes, one after the other over all of them.
         step: how many calls later each run is killed than the one before.
     """
-    import release_tool
-
-    job = {"work": str(work), "stage": stage, "modules": modules, "places": places, "step": step}
-    package = str(Path(release_tool.__file__).parent.parent)
-    done = subprocess.run(
-        [sys.executable, __file__], input=json.dumps(job), env={**os.environ, "PYTHONPATH": package},
-        capture_output=True, text=True, check=False, timeout=300,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    said = json.loads(done.stdout)
+    job = {"work": work, "stage": stage, "modules": modules, "places": places, "step": step}
+    said = json.loads(run_program(__file__, job).stdout)
     return said["digests"], said["killed"]
 
 
@@ -51,10 +45,11 @@ def main():
     for number in itertools.count():
         copy = Path(job["work"] + f"-{number}")
         shutil.copytree(job["work"], copy)
-        code = child(copy, job, number * job["step"])
+        arguments = ["-q", "--work", str(copy), "finetune", job["stage"]]
+        code = run_in_child(arguments, partial(kill_self, job["places"], number * job["step"]))
         if code not in (0, -signal.SIGKILL):
             raise SystemExit(f"the stage ended with {code}")
-        if code and child(copy, job, None):
+        if code and run_in_child(arguments):
             raise SystemExit(f"the stage can't go on after kill {number}")
         digests.append(digest(copy, job["stage"]))
         shutil.rmtree(copy)
@@ -62,22 +57,6 @@ def main():
             break
         killed += 1
     sys.stdout.write(json.dumps({"digests": digests, "killed": killed}) + "\n")
-
-
-def child(work, job, kill_at):
-    """Run the stage in a child, and return its exit code, or minus the signal that ended it."""
-    sys.stdout.flush()
-    process = os.fork()
-    if process == 0:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        if kill_at is not None:
-            kill_self(job["places"], kill_at)
-        from release_tool.cli import run
-
-        code = run(["-q", "--work", str(work), "finetune", job["stage"]])
-        sys.stderr.flush()
-        os._exit(code)
-    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
 
 
 def kill_self(places, number):

@@ -14,9 +14,11 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
+from functools import partial
 from pathlib import Path
+
+from forking import run_in_child, run_program
 
 IMPORTS = (
     "release_tool.cli", "release_tool.lock", "release_tool.part_files", "release_tool.run_folder",
@@ -40,20 +42,9 @@ def killed_at(first, then, base, *, points, start=None, toys=False, seconds=300,
         part_rows: rows of a part file, where others than usual.
         imports: modules of the stages that run; their unlinking of files has moments, too.
     """
-    import release_tool
-
-    job = {"first": first, "then": then, "base": str(base), "points": points, "start": start and str(start),
+    job = {"first": first, "then": then, "base": base, "points": points, "start": start,
            "toys": toys, "part_rows": part_rows, "imports": imports}  # fmt: skip
-    done = subprocess.run(
-        [sys.executable, __file__],
-        input=json.dumps(job),
-        env={**os.environ, "PYTHONPATH": str(Path(release_tool.__file__).parent.parent)},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=seconds,
-    )
-    assert done.returncode == 0, done.stderr
+    done = run_program(__file__, job, seconds=seconds)
     said = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
     assert all(one["codes"][-1] == 0 for one in said), done.stderr
     return said
@@ -80,11 +71,10 @@ def main():
         place = Path(job["base"]) / str(point)
         if job["start"]:
             shutil.copytree(job["start"], place)
-        codes = [
-            child([word.format(place=place) for word in job["first"]], kill_at=point, unlinks=bool(job["imports"]))
-        ]
+        dying = partial(kill_self, point, unlinks=bool(job["imports"]))
+        codes = [run_in_child([word.format(place=place) for word in job["first"]], dying)]
         if codes[0] != 0:
-            codes.append(child([word.format(place=place) for word in job["then"]]))
+            codes.append(run_in_child([word.format(place=place) for word in job["then"]]))
         work = place / ("work" if len(codes) == 1 else "again" if (place / "again").is_dir() else "work")
         sys.stdout.write(json.dumps({"point": point, "codes": codes, "digests": digests(work)}) + "\n")
         sys.stdout.flush()
@@ -100,22 +90,6 @@ def digests(work):
 
     run = RunFolder.below(work)
     return {stage.value: state.digest for stage in Stage if (state := run.finished(stage)) is not None}
-
-
-def child(arguments, *, kill_at=None, unlinks=False):
-    """Run the command line in a child, and return its exit code, or minus the signal that ended it."""
-    sys.stdout.flush()
-    process = os.fork()
-    if process == 0:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        if kill_at is not None:
-            kill_self(kill_at, unlinks=unlinks)
-        from release_tool.cli import run
-
-        code = run(arguments)
-        sys.stderr.flush()
-        os._exit(code)
-    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
 
 
 def kill_self(number, *, unlinks):

@@ -13,10 +13,12 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import threading
+from functools import partial
 from pathlib import Path
+
+from forking import run_in_child, run_program
 
 IMPORTS = (
     "botocore.httpsession", "release_tool.cli", "release_tool.lock", "release_tool.services.bucket_folder",
@@ -40,22 +42,9 @@ def killed_at_every_request(arguments, addresses, *, when, start=None, again=Tru
         step: how many requests later each run is killed than the one before.
         part_bytes: of the parts in which large files are sent, where others than usual.
     """
-    import release_tool
-
     job = {"arguments": arguments, "addresses": addresses, "when": when, "start": start, "again": again, "step": step,
            "part_bytes": part_bytes}  # fmt: skip
-    package = str(Path(release_tool.__file__).parent.parent)
-    done = subprocess.run(
-        [sys.executable, __file__],
-        input=json.dumps(job, default=str),
-        env={**os.environ, "PYTHONPATH": package},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    return json.loads(run_program(__file__, job).stdout)
 
 
 def main():
@@ -79,27 +68,11 @@ def main():
         if job["start"]:
             shutil.copytree(job["start"], address.removeprefix("file://"))
         arguments = [*job["arguments"], "--to", address]
-        first = child(arguments, kill_at=number * job["step"], when=job["when"])
-        said.append([first, child(arguments) if job["again"] and first != 0 else None])
+        first = run_in_child(arguments, partial(kill_self, number * job["step"], job["when"]))
+        said.append([first, run_in_child(arguments) if job["again"] and first != 0 else None])
         if first == 0:
             break
     sys.stdout.write(f"{json.dumps(said)}\n")
-
-
-def child(arguments, *, kill_at=None, when="before"):
-    """Run the command line in a child, and return its exit code, or minus the signal that ended it."""
-    sys.stdout.flush()
-    process = os.fork()
-    if process == 0:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        if kill_at is not None:
-            kill_self(kill_at, when)
-        from release_tool.cli import run
-
-        code = run(arguments)
-        sys.stderr.flush()
-        os._exit(code)
-    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
 
 
 def kill_self(number, when):
