@@ -14,21 +14,16 @@ import time
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
 
-from http_double import FaultyDouble, ForDouble
+from http_double import Fault, FaultyDouble, ForDouble
 
 KEY = "MARKED-chat-key-8Vx2"
 MODEL = "writer-1"
 
 
 @dataclass
-class Fault:
-    """What goes wrong, where and how often."""
+class ChatFault(Fault):
+    """What else may go wrong here."""
 
-    pattern: str
-    times: int = 1
-    after: int = 0
-    status: int = 500
-    body: str = '{"error": {"message": "out of order"}}'
     headers: dict = field(default_factory=dict)
     cut: bool = False
     """Send a half of a good answer and close."""
@@ -41,7 +36,7 @@ class Fault:
 
 
 class ChatDouble(FaultyDouble):
-    Fault = Fault
+    Fault = ChatFault
 
     def __init__(self, *, key=KEY, batches=False, refuses=(), usage=None, slow=0.0):
         super().__init__(Handler)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
@@ -29,10 +30,23 @@ class Double:
         self.server.server_close()
 
 
+@dataclass
+class Fault:
+    """What goes wrong, where and how often."""
+
+    pattern: str
+    """Searched in ``METHOD path``."""
+    times: int = 1
+    after: int = 0
+    """Matching requests that go well before."""
+    status: int = 500
+    body: str = '{"error": {"message": "out of order"}}'
+
+
 class FaultyDouble(Double):
     """A double with faults on order: each has ``pattern``, ``times`` and ``after``."""
 
-    Fault: type
+    Fault: type = Fault
 
     def __init__(self, handler):
         super().__init__(handler)

@@ -31,17 +31,6 @@ def weights(text: str) -> dict[str, float]:
 
 
 @dataclass
-class Fault:
-    """What goes wrong, where and how often."""
-
-    pattern: str
-    times: int = 1
-    after: int = 0
-    status: int = 500
-    body: str = '{"error": {"message": "out of order"}}'
-
-
-@dataclass
 class Asked:
     """One request as it arrived."""
 
@@ -61,8 +50,6 @@ class Said:
 
 class ModelServer(FaultyDouble):
     """Holds what was asked, newest last."""
-
-    Fault = Fault
 
     def __init__(self):
         super().__init__(Handler)

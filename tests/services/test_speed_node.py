@@ -76,6 +76,7 @@ def test_what_the_node_is_asked_has_exactly_the_length_that_is_told(node, work, 
     from tokenizers import Tokenizer
 
     asked = []
+
     def remember(probe, kind, **more):
         asked.append((probe.id, probe.text, probe.second))
         return request_of(probe, kind, **more)
