@@ -8,12 +8,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from release_tool.core.digest import SHA256_HEX
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 SEGMENT = re.compile(r"[^\x00-\x1f\x7f/\\]{1,255}")
 MAX_PATH = 1000
@@ -83,14 +80,6 @@ class KeptFolder:
 
     mark: str = ""
     files: dict[str, KeptFile] = field(default_factory=dict)
-
-
-def replay(entries: Iterable[StateEntry]) -> dict[str, KeptFolder]:
-    """Return folder → what it holds after all entries."""
-    state: dict[str, KeptFolder] = {}
-    for entry in entries:
-        apply(state, entry)
-    return state
 
 
 def apply(state: dict[str, KeptFolder], entry: StateEntry) -> None:
