@@ -9,87 +9,17 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from chat_double import KEY, MODEL, ChatDouble
 from killed_stages import killed_at
-from model_files import Files, dense
+from query_projects import DOCUMENTS, openai
 from tiny_writers import make_t5
 
 import release_tool
-from release_tool.cli import run
-from release_tool.core.finetune.records import Document, Judgement, Placed, Query
+from release_tool.core.finetune.records import Document, Placed
 from release_tool.core.finetune.stages import Stage
 from release_tool.core.finetune.writing import Answer
-from release_tool.part_files import read_rows
-from release_tool.run_folder import RunFolder
-
-DOCUMENTS = 40
-THINGS = ("turbine", "orchid", "glacier", "violin", "compiler", "volcano", "enzyme", "cathedral")
-
-
-@dataclass
-class Project:
-    """A folder with documents, and its runs."""
-
-    folder: Path
-
-    def recipe(self, queries="", more=""):
-        path = self.folder / "recipe.toml"
-        path.write_text(
-            '[model]\nname = "acme"\nbase = "base"\n[corpus]\npath = "documents.jsonl"\n'
-            "[split]\ndev = 0.2\ntest = 0.2\n"
-            f"[teach]\nmodels = []\n[queries]\nper_document = 2\n{queries}\n{more}"
-        )
-        return path
-
-    def finetune(self, *words):
-        return run(["-q", "--work", str(self.folder / "work"), "finetune", *words])
-
-    def run(self, queries="", more=""):
-        return self.finetune("run", "--recipe", str(self.recipe(queries, more)), "--to", "queries")
-
-    @property
-    def kept(self):
-        return RunFolder.below(self.folder / "work")
-
-    def rows(self, cls=Query, stage=Stage.QUERIES):
-        return list(read_rows(self.kept.folder(stage), cls))
-
-    @property
-    def state(self):
-        return self.kept.finished(Stage.QUERIES)
-
-
-@pytest.fixture
-def project(tmp_path):
-    Files(dense()).write(tmp_path / "base")
-    lines = [
-        json.dumps(
-            {
-                "id": f"d{at}",
-                "text": f"The {THINGS[at % 8]} number {at} of the {THINGS[at // 5]} was measured. "
-                f"Its {THINGS[(at * 3) % 8]} density rises with temperature {at}.",
-            }
-        )
-        for at in range(DOCUMENTS)
-    ]
-    (tmp_path / "documents.jsonl").write_text("\n".join(lines) + "\n")
-    return Project(tmp_path)
-
-
-@pytest.fixture
-def service(monkeypatch):
-    monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    with ChatDouble() as found:
-        yield found
-
-
-def openai(service, **keys):
-    found = {"provider": "openai", "endpoint": service.endpoint, "model": MODEL} | keys
-    return "\n".join(f"{name} = {json.dumps(value)}" for name, value in found.items())
 
 
 def test_sentences_make_queries_of_documents_of_every_split(project):
@@ -294,124 +224,6 @@ def test_plan_says_that_there_is_no_price_and_that_a_budget_in_dollars_holds_not
     assert "bounds nothing" not in found.err
     assert project.finetune(*words, "--max-dollars", "5") == 0
     assert "--max-dollars bounds nothing" in capsys.readouterr().err
-
-
-def test_an_own_prompt_is_used_and_examples_stand_in_it(project, service):
-    (project.folder / "prompt.txt").write_text("Write {n} like\n{examples}\nof {document} as {{}}")
-    (project.folder / "examples.jsonl").write_text('{"query": "how hot is it"}\n\n{"anchor": "why so hot"}\n')
-    assert project.run(openai(service, prompt="prompt.txt", examples="examples.jsonl")) == 0
-    assert all("- how hot is it\n- why so hot" in prompt and prompt.endswith("as {}") for prompt in service.prompts())
-
-
-def test_a_prompt_and_examples_may_lie_in_s3_and_are_pinned_there(project, service, s3, capsys):
-    bucket = s3.make_bucket()
-    s3.client().put_object(Bucket=bucket, Key="in/p.txt", Body=b"Write {n} like {examples} of {document}")
-    s3.client().put_object(Bucket=bucket, Key="in/e.jsonl", Body=b'{"text": "how hot is it"}\n')
-    recipe = openai(service, prompt=f"s3://{bucket}/in/p.txt", examples=f"s3://{bucket}/in/e.jsonl")
-    assert project.run(recipe) == 0
-    assert all("- how hot is it" in prompt for prompt in service.prompts())
-    s3.client().put_object(Bucket=bucket, Key="in/e.jsonl", Body=b'{"text": "how cold is it"}\n')
-    assert project.finetune("queries", "--again") == 7
-    assert "is not what it was when the run was planned" in capsys.readouterr().err
-    assert project.run(openai(service, prompt=f"s3://{bucket}/in/none.txt")) == 10
-    assert project.run(openai(service, prompt=f"s3://{bucket}/")) == 2
-
-
-@pytest.mark.parametrize(
-    ("prompt", "examples", "said"),
-    [
-        ("{n}", "", "does not hold {document}"),
-        ("{n} {document} {examlpes}", "", "did you mean examples?"),
-        ("{n} {document}", '{"text": "a query"}\n', "would go nowhere"),
-        ("{n} {document} {examples}", "no json\n", "examples.jsonl, line 1: it is no JSON object"),
-        ("{n} {document} {examples}", "\n\n", "holds no query"),
-    ],
-)
-def test_a_wrong_prompt_is_refused_by_the_plan(project, service, capsys, prompt, examples, said):
-    (project.folder / "prompt.txt").write_text(prompt)
-    (project.folder / "examples.jsonl").write_text(examples)
-    keys = {"prompt": "prompt.txt"} | ({"examples": "examples.jsonl"} if examples else {})
-    recipe = project.recipe(openai(service, **keys))
-    assert project.finetune("plan", "--recipe", str(recipe)) == 2
-    assert said in capsys.readouterr().err
-
-
-def test_a_prompt_that_was_changed_after_the_plan_is_refused(project, service, capsys):
-    (project.folder / "prompt.txt").write_text("Write {n} of {document}")
-    assert (
-        project.finetune("run", "--recipe", str(project.recipe(openai(service, prompt="prompt.txt"))), "--to", "split")
-        == 0
-    )
-    (project.folder / "prompt.txt").write_text("Write {n} more of {document}")
-    assert project.finetune("queries") == 7
-    assert "is not what it was when the run was planned" in capsys.readouterr().err
-    assert service.asked == []
-
-
-def own(project, lines, qrels=None):
-    (project.folder / "own.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    keys = 'provider = "file"\npath = "own.jsonl"\n'
-    if qrels is not None:
-        (project.folder / "qrels.tsv").write_text("query-id\tcorpus-id\tscore\n" + qrels)
-        keys += 'qrels = "qrels.tsv"\n'
-    return keys
-
-
-def test_own_queries_get_the_best_judged_document(project):
-    lines = [
-        {"_id": "q1", "text": "turbine"},
-        {"id": 2, "query": "orchid\nbed"},
-        {"id": "q3", "anchor": "x"},
-        {"text": "turbine"},
-    ]
-    qrels = "q1\td1\t1\nq1\td2\t2\nq1\td3\t2\nq1\td4\t0\nq1\tgone\t2\n2\td5\t1\nq3\td6\t0\nq9\td1\t1\n"
-    assert project.run(own(project, lines, qrels)) == 0
-    assert project.rows() == [
-        Query(id="q1", text="turbine", document="d2"),
-        Query(id="2", text="orchid bed", document="d5"),
-    ]
-    assert project.rows(Judgement) == [
-        Judgement(query="q1", document="d1", grade=1),
-        Judgement(query="q1", document="d2", grade=2),
-        Judgement(query="q1", document="d3", grade=2),
-        Judgement(query="q1", document="d4", grade=0),
-        Judgement(query="2", document="d5", grade=1),
-    ]
-    assert project.state.counts == {
-        "queries": 2, "without_document": 1, "judgements": 5, "doubles": 1, "judgements_of_unknown": 2
-    }  # fmt: skip
-
-
-def test_own_queries_may_name_their_document(project):
-    assert project.run(own(project, [{"text": "turbine", "document": "d3"}])) == 0
-    assert [row.document for row in project.rows()] == ["d3"]
-
-
-@pytest.mark.parametrize("name", ["x" * 512, "a\u00a0b\u200d"])
-def test_own_queries_may_name_any_document_that_the_corpus_takes(project, name):
-    with (project.folder / "documents.jsonl").open("a") as stream:
-        stream.write(json.dumps({"id": name, "text": "A heron stands in the reeds of a silent marsh."}) + "\n")
-    assert project.run(own(project, [{"text": "heron", "document": name}])) == 0
-    assert [row.document for row in project.rows()] == [name]
-
-
-@pytest.mark.parametrize(
-    ("lines", "qrels", "said"),
-    [
-        ([{"text": "turbine", "document": "x" * 513}], None, "line 1: its document is no id of 1 to 512 characters"),
-        ([{"text": "turbine", "id": "x" * 201}], None, "line 1: its id is no text of 1 to 200 printable characters"),
-        ([{"text": "turbine"}], None, "None of the 1 own queries has a document"),
-        ([{"id": "q1", "text": "turbine"}], "q1\tgone\t1\n", "None of the 1 own queries has a document"),
-        ([{"text": " "}], None, "line 1: it has no text of 1 to 512 characters"),
-        ([["turbine"]], None, "line 1: it is no JSON object"),
-        ([{"id": "q", "text": "a"}, {"id": "q", "text": "b"}], None, "line 2: the id q is given twice"),
-        ([{"id": "q", "text": "a"}], "q\td1\tmuch\n", "line 2: its score is no whole number"),
-        ([{"id": "q", "text": "a"}], "q\td1\t1\nq\td1\t2\n", "line 3: the same pair has another grade"),
-    ],
-)
-def test_own_queries_that_are_no_use_are_refused(project, capsys, lines, qrels, said):
-    assert project.run(own(project, lines, qrels)) == 2
-    assert said in " ".join(capsys.readouterr().err.split())
 
 
 def test_a_model_of_this_machine_writes_and_is_pinned(project):
