@@ -2,110 +2,18 @@
 
 from __future__ import annotations
 
-import gzip
-import itertools
-import json
 import signal
 
 import pytest
-from chance import seeded
+from corpus_projects import plain_rows, similar_rows
 from killed_stages import killed_at
-from model_files import Files, dense
 
-from release_tool import part_files
-from release_tool.cli import run
 from release_tool.core.finetune.document_rows import RowFault
 from release_tool.core.finetune.raw_rows import RawRow
-from release_tool.core.finetune.records import Document, Grouped, Placed, Rejected
-from release_tool.core.finetune.shingles import similarity_of
+from release_tool.core.finetune.records import Document, Rejected
 from release_tool.core.finetune.stages import Stage
 from release_tool.part_files import parts, read_rows
-from release_tool.run_folder import RunFolder
 from release_tool.steps.finetune import corpus_grouping, corpus_reading
-
-SPLITS = ("train", "dev", "test")
-VOCABULARY = [f"word{number}" for number in range(400)]
-
-
-class Project:
-    """A recipe over ``docs``, and the run of it."""
-
-    def __init__(self, folder):
-        self.folder = folder
-        self.recipe, self.docs, self.work = folder / "recipe.toml", folder / "docs", folder / "work"
-        self.docs.mkdir(parents=True)
-        Files(dense()).write(folder / "base")
-        self.write()
-
-    def write(self, corpus='path = "docs"', model="", split=""):
-        self.recipe.write_text(
-            f'[model]\nname = "acme"\nbase = "base"\n{model}\n[corpus]\n{corpus}\n[split]\n{split}\n'
-            "[teach]\nmodels = []\n"
-        )
-
-    def put(self, rows, name="a.jsonl"):
-        data = b"".join(row if isinstance(row, bytes) else json.dumps(row).encode() + b"\n" for row in rows)
-        (self.docs / name).write_bytes(gzip.compress(data, mtime=0) if name.endswith(".gz") else data)
-
-    def go(self, *words):
-        return run(
-            ["-q", "--work", str(self.work), "finetune", *(words or ("run", "--to", "split"))]
-            + (["--recipe", str(self.recipe)] if not words or words[0] == "plan" else [])
-        )
-
-    def rows(self, stage, cls):
-        return list(read_rows(self.state.folder(stage), cls))
-
-    @property
-    def state(self):
-        return RunFolder.below(self.work)
-
-    @property
-    def documents(self):
-        return self.rows(Stage.CORPUS, Document)
-
-    @property
-    def rejects(self):
-        return [(row.where, row.line, row.reason, row.id) for row in self.rows(Stage.CORPUS, Rejected)]
-
-    @property
-    def groups(self):
-        return {row.id: row.group for row in self.rows(Stage.CORPUS, Grouped)}
-
-    @property
-    def places(self):
-        return {row.id: row.split for row in self.rows(Stage.SPLIT, Placed)}
-
-    def counts(self, stage):
-        return self.state.finished(stage).counts
-
-
-@pytest.fixture
-def project(tmp_path):
-    return Project(tmp_path)
-
-
-@pytest.fixture
-def _small_parts(monkeypatch):
-    monkeypatch.setattr(part_files, "PART_ROWS", 40)
-    monkeypatch.setattr(corpus_reading, "PART_ROWS", 40)
-
-
-def similar_rows(seed, count, changes=4):
-    """Return rows of which half are made of others by a few changed words."""
-    rng = seeded(seed)
-    made = []
-    for number in range(count):
-        words = list(rng.choice(made)["text"].split()) if made and rng.random() < 0.5 else rng.choices(VOCABULARY, k=60)
-        for _ in range(rng.randint(0, changes)):
-            words[rng.randrange(60)] = rng.choice(VOCABULARY)
-        made.append({"id": f"d{number}", "text": " ".join(words)})
-    return made
-
-
-def plain_rows(count, start=0):
-    return [{"id": number, "text": f"text number {number}"} for number in range(start, start + count)]
-
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Rows
@@ -146,6 +54,18 @@ def test_more_of_them_than_the_recipe_allows_end_it_with_the_first_reasons(proje
     assert len(project.documents) == 90
 
 
+def test_documents_without_ids_may_come_twice_and_no_share_of_them_ends_it(project):
+    project.put([{"text": "one"}, {"text": "one"}, {"text": "one", "title": "another"}, {"text": "two"}, {"text": "one"}])
+    project.write('path = "docs"\nmax_rejected = 0')
+    assert project.go() == 0
+    assert [document.text for document in project.documents] == ["one", "one", "two"]
+    reason = "has the title and the text of a row before it, and no id"
+    assert [(line, why) for _, line, why, _ in project.rejects] == [(2, reason), (5, reason)]
+    project.put([{"text": "one", "id": 1}, {"text": "one", "id": 1}])
+    project.write('path = "docs"\nmax_rejected = 0')
+    assert project.go() == 2
+
+
 def test_a_corpus_without_a_document_is_refused(project, capfd):
     project.put([])
     assert project.go() == 2
@@ -180,98 +100,6 @@ def test_a_sample_is_drawn_by_the_seed_and_not_by_the_order(project):
     project.write('path = "docs"\nmax_documents = 90', model="seed = 7")
     assert project.go() == 0
     assert len(set(first) & {document.id for document in project.documents}) < 60
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Groups and splits
-
-
-def leaks(project):
-    """Return pairs of documents that are near duplicates and on different sides."""
-    places, documents = project.places, project.documents
-    return [
-        (one.id, other.id)
-        for one, other in itertools.combinations(documents, 2)
-        if places[one.id] != places[other.id] and similarity_of(one.whole, other.whole) >= 0.8
-    ]
-
-
-@pytest.mark.usefixtures("_small_parts")
-def test_no_near_duplicate_is_on_another_side_of_a_split(project):
-    project.put(similar_rows(1, 200))
-    project.write(split="dev = 0.2\ntest = 0.3")
-    assert project.go() == 0
-    assert set(project.places.values()) == {"train", "dev", "test"}
-    assert leaks(project) == []
-    found = {split: {project.groups[i] for i, at in project.places.items() if at == split} for split in SPLITS}
-    assert {split: project.counts(Stage.SPLIT)[f"{split}_groups"] for split in SPLITS} == {
-        split: len(groups) for split, groups in found.items()
-    }
-    counts = project.counts(Stage.CORPUS)
-    assert counts["groups"] == len(set(project.groups.values()))
-    assert counts["near_duplicates"] > 20
-    assert counts["exact_duplicates"] == 200 - len({document.text for document in project.documents}) > 5
-    project.write('path = "docs"\nnear_duplicates = false', split="dev = 0.2\ntest = 0.3")
-    assert project.go() == 0
-    assert len(leaks(project)) > 20  # what grouping is for
-
-
-def test_a_title_counts_and_a_lower_similarity_groups_more(project):
-    project.put(similar_rows(2, 80, changes=12))
-    found = []
-    for similarity in (0.9, 0.7, 0.5):
-        project.write(f'path = "docs"\nsimilarity = {similarity}')
-        assert project.go() == 0
-        found.append(project.counts(Stage.CORPUS)["groups"])
-    assert found == sorted(found, reverse=True)
-    assert found[0] > found[-1]
-    project.put([{"id": 1, "title": "One", "text": "two three"}, {"id": 2, "text": "one, two, three"}])
-    assert project.go() == 0
-    assert len(set(project.groups.values())) == 1
-
-
-def test_documents_that_are_added_or_removed_move_no_other_one(project):
-    rows = similar_rows(3, 150)
-    project.put(rows)
-    assert project.go() == 0
-    before, groups = project.places, project.groups
-    more = [{"id": f"n{number}", "text": f"new {number} " + row["text"][::-1]} for number, row in enumerate(rows)]
-    project.put(more + rows[::-1], "a.jsonl")
-    assert project.go() == 0
-    assert {ident: project.places[ident] for ident in before} == before
-    assert {ident: project.groups[ident] for ident in before} == groups
-    gone = {ident for ident, group in groups.items() if group == rows[0]["id"]}
-    project.put([row for row in rows if row["id"] not in gone])
-    assert project.go() == 0
-    assert project.places == {ident: split for ident, split in before.items() if ident not in gone}
-
-
-def test_shares_and_key_of_the_recipe_decide(project):
-    project.put(plain_rows(400))
-    found = {}
-    for split in ("", "dev = 0.0", "test = 0.3", 'key = "another"', "dev = 0.0\ntest = 0.0"):
-        project.write(split=split)
-        assert project.go() == 0
-        found[split] = project.places
-        counts = project.counts(Stage.SPLIT)
-        for name in ("train", "dev", "test"):
-            assert counts[f"{name}_documents"] == list(project.places.values()).count(name)
-            assert counts[f"{name}_groups"] == counts[f"{name}_documents"]
-    sizes = {split: [list(places.values()).count(name) for name in ("dev", "test")] for split, places in found.items()}
-    assert 5 < sizes[""][0] < 40
-    assert 20 < sizes[""][1] < 62
-    assert sizes["dev = 0.0"] == [0, sizes[""][1]]
-    assert 85 < sizes["test = 0.3"][1] < 157
-    assert sizes["dev = 0.0\ntest = 0.0"] == [0, 0]
-    assert found['key = "another"'] != found[""]
-
-
-@pytest.mark.parametrize(("count", "wanted"), [(1, {"train"}), (2, {"train"}), (3, {"train", "dev", "test"})])
-def test_a_tiny_corpus_has_something_in_every_split_or_nothing_held_out(project, capfd, count, wanted):
-    project.put(plain_rows(count))
-    assert project.go() == 0
-    assert set(project.places.values()) == wanted
-    assert ("fewer than three groups" in capfd.readouterr().err) == (count < 3)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
