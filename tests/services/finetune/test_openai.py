@@ -3,60 +3,18 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import pytest
-from chat_double import KEY, MODEL, ChatDouble
+from chat_asking import CHAT, questions
+from chat_double import KEY, MODEL
 
-from release_tool.core.finetune.money import BudgetReached, Spending
-from release_tool.core.finetune.records import Document
-from release_tool.core.finetune.sections import QueriesSection
-from release_tool.core.finetune.writing import Question, record_id
+from release_tool.core.finetune.money import Spending
 from release_tool.errors import RemoteFailed, Unreachable, UsageError
 from release_tool.services.finetune import openai
 from release_tool.services.finetune.openai import open_service
 from release_tool.services.finetune.paid import PaidAnswers
 from release_tool.services.finetune.replies import pause_of
-
-CHAT = "POST /v1/chat/completions"
-
-
-@dataclass
-class Asker:
-    """A recipe's section, a folder of paid answers, and a service."""
-
-    service: ChatDouble
-    folder: object
-    section: QueriesSection
-    spending: Spending | None = None
-
-    def provider(self, **keys):
-        self.section = replace(self.section, **keys)
-        self.spending = Spending(self.section)
-        found = open_service(self.section, PaidAnswers(self.folder), self.spending, tell=lambda _: None)
-        found.first_pause = 0.01
-        return found
-
-    def ask(self, count=6, **keys):
-        return list(self.provider(**keys).answers(questions(count)))
-
-
-def questions(count, n=2):
-    return [
-        Question(id=record_id(str(at)), document=Document(id=str(at), text="x"), n=n, system="s",
-                 prompt=f"Write {n} queries for document {at}.")
-        for at in range(count)
-    ]  # fmt: skip
-
-
-@pytest.fixture
-def asker(tmp_path, monkeypatch):
-    monkeypatch.setenv("WRITER_KEY", KEY)
-    with ChatDouble() as service:
-        section = QueriesSection(
-            provider="openai", endpoint=service.endpoint, model=MODEL, key_variable="WRITER_KEY", per_document=2
-        )
-        yield Asker(service, tmp_path / "paid", section)
 
 
 def test_every_question_is_answered_once_and_in_order(asker):
@@ -198,68 +156,6 @@ def test_nobody_at_the_address_is_told(asker, tmp_path):
     provider = open_service(section, PaidAnswers(tmp_path), Spending(section), tell=lambda _: None)
     with pytest.raises(Unreachable, match="no connection"):
         list(provider.answers(questions(20)))
-
-
-def test_a_stored_answer_is_not_asked_for_again(asker):
-    before = asker.ask(5)
-    spent = asker.spending.cost
-    assert asker.ask(5) == before
-    assert len(asker.service.asked) == 5
-    assert asker.spending.cost == spent
-
-
-def test_an_unreadable_answer_is_stored_and_not_paid_for_again(asker):
-    asker.service.fault(CHAT, said="nothing useful")
-    before = asker.ask(1)
-    assert asker.ask(1) == before
-    assert len(asker.service.asked) == 2
-    assert before[0].attempts == 2
-    assert before[0].tokens_out == 40
-
-
-def test_another_model_temperature_or_prompt_is_asked_anew(asker):
-    asker.ask(1)
-    asker.ask(1, temperature=0.1)
-    asker.ask(1, max_tokens=99)
-    assert len(asker.service.asked) == 3
-
-
-def test_the_budget_ends_the_stage_and_what_was_answered_is_kept(asker):
-    asker.service.usage = {"prompt_tokens": 100_000, "completion_tokens": 0}
-    keys = {"dollars_in": 1.0, "dollars_out": 1.0, "max_dollars": 0.55, "parallel": 1}
-    with pytest.raises(BudgetReached, match=r"0\.\d+ of 0\.5500 dollars"):
-        asker.ask(50, **keys)
-    asked = len(asker.service.asked)
-    assert asked == 6  # 0.5 leaves room for one more by its estimate, and its true cost is known only afterwards
-    with pytest.raises(BudgetReached):
-        asker.ask(50, **keys)
-    assert len(asker.service.asked) == asked
-    assert len(asker.ask(50, **keys | {"max_dollars": 6.0})) == 50
-    assert len(asker.service.asked) == 50
-
-
-def test_what_was_paid_for_late_questions_counts_before_the_first_one_is_asked(asker):
-    asker.service.usage = {"prompt_tokens": 100_000, "completion_tokens": 0}
-    provider = asker.provider()
-    list(provider.answers(questions(9)[6:]))
-    with pytest.raises(BudgetReached, match="300,000 of 300,050"):
-        asker.ask(9, max_total_tokens=300_050)
-    assert len(asker.service.asked) == 3
-
-
-def test_many_at_once_do_not_go_over_the_budget_by_more_than_themselves(asker):
-    asker.service.usage = {"prompt_tokens": 100_000, "completion_tokens": 0}
-    asker.service.slow = 0.02
-    with pytest.raises(BudgetReached):
-        asker.ask(50, max_total_tokens=500_000, parallel=4)
-    assert len(asker.service.asked) <= 5 + 4
-
-
-def test_tokens_are_reckoned_where_the_service_does_not_count(asker):
-    asker.service.usage = {"prompt_tokens": "many", "completion_tokens": -3}
-    asker.ask(1)
-    assert asker.spending.tokens_in > 0
-    assert asker.spending.tokens_out > 0
 
 
 def test_the_key_is_in_the_header_and_nowhere_else(asker, caplog):

@@ -6,27 +6,19 @@ import json
 from dataclasses import replace
 
 import pytest
+from chat_asking import questions
 from chat_double import KEY, MODEL, ChatDouble
 
 from release_tool.core.finetune.answers import parse_answer
 from release_tool.core.finetune.money import Spending
-from release_tool.core.finetune.records import Document
 from release_tool.core.finetune.sections import QueriesSection
-from release_tool.core.finetune.writing import Question, record_id
+from release_tool.core.finetune.writing import record_id
 from release_tool.errors import RemoteFailed, StillRunning, Unreachable, UsageError
 from release_tool.services.finetune import batch_files
 from release_tool.services.finetune.openai import open_service
 from release_tool.services.finetune.paid import PaidAnswers
 
 TOLD: list[str] = []
-
-
-def questions(count):
-    return [
-        Question(id=record_id(str(at)), document=Document(id=str(at), text="x"), n=2, system="s",
-                 prompt=f"Write 2 queries for document {at}.")
-        for at in range(count)
-    ]  # fmt: skip
 
 
 @pytest.fixture
