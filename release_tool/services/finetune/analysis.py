@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from release_tool.core.finetune.mining import WORDPIECE, WORDS
 from release_tool.core.words import words_of
@@ -26,6 +26,8 @@ MAX_TERM_BYTES = 255
 """Longer runs are no words; Lucene cuts there, too."""
 AT_ONCE = 500
 """Documents that are analysed together."""
+
+Item = TypeVar("Item")
 
 
 def engine() -> Any:
@@ -112,8 +114,8 @@ def _wordpiece(folder: Path) -> Callable[[Sequence[str]], list[str]]:
     return prepared
 
 
-def in_blocks(texts: Iterable[str], size: int) -> Iterator[list[str]]:
-    """Yield texts in lists of ``size``, the last one of what is left."""
+def in_blocks(texts: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    """Yield texts, or what else, in lists of ``size``, the last one of what is left."""
     rest = iter(texts)
     while block := list(islice(rest, size)):
         yield block

@@ -8,7 +8,6 @@ exactly as if all terms had been searched; the caller asks for more where it is 
 
 from __future__ import annotations
 
-import math
 from bisect import bisect_left
 from collections import Counter
 from dataclasses import dataclass
@@ -25,6 +24,8 @@ TIMES = 6
 """Documents that the other terms find, for one that is asked for: the longer the list, the lower its end."""
 MOST_FOUND = 2000
 """A longer list takes more time than the common terms do."""
+ROUNDED = 1.00001
+"""More than a sum of float32 is off by."""
 FEWEST_DOCUMENTS = 300_000
 """In a smaller corpus, scoring twice takes as long as it saves."""
 
@@ -37,7 +38,7 @@ class Divided:
     """What is searched."""
     common: tuple[str, ...]
     given: float
-    """More than the common terms can add to a score, in Lucene's scale."""
+    """The common terms add no more to a score, in Lucene's scale."""
 
 
 def to_complete(scores: Sequence[float], limit: int, most: int, given: float) -> tuple[int, float]:
@@ -47,7 +48,7 @@ def to_complete(scores: Sequence[float], limit: int, most: int, given: float) ->
         scores: of what the other terms found, best first.
         limit: hits that are wanted.
         most: how many could be found; fewer are all that have one of the other terms.
-        given: more than the common terms can add to a score.
+        given: the common terms add no more to a score.
 
     Returns:
         How many of the first ones, and a score that none of the rest is above.
@@ -60,22 +61,26 @@ def to_complete(scores: Sequence[float], limit: int, most: int, given: float) ->
     return bisect_left(scores, given - enough, key=lambda score: -score), enough
 
 
-def divide(terms: Sequence[str], documents: int, holding: Callable[[str], int]) -> Divided:
+def divide(
+    terms: Sequence[str], documents: int, holding: Callable[[str], int], giving: Callable[[str], float]
+) -> Divided:
     """Divide the terms of a query; a term that stands in it twice stays so, on one side.
 
     Args:
         terms: of the query.
         documents: how many there are.
         holding: returns how many of them have a term.
+        giving: returns the highest score that a document has for a term alone; asked only where most have it.
     """
     counts = Counter(terms)
     held = {term: holding(term) for term in counts}
     common: list[str] = []
     given = 0.0
     for term in sorted(counts, key=lambda term: (-held[term], term)):
-        # The rest of BM25's product is below 1, however often a document has the term.
-        gives = counts[term] * math.log(1 + (documents - held[term] + 0.5) / (held[term] + 0.5))
-        if held[term] < COMMON_SHARE * documents or given + gives > MOST_GIVEN:
+        if held[term] < COMMON_SHARE * documents:
+            break
+        gives = counts[term] * giving(term) * ROUNDED
+        if given + gives > MOST_GIVEN:
             break
         common.append(term)
         given += gives

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from functools import cache, lru_cache, partial
 from typing import TYPE_CHECKING, Any, Self
 
 from release_tool.documents import disk_error, write_atomic
@@ -28,7 +28,7 @@ from release_tool.services.finetune.common_terms import (
 from release_tool.services.finetune.searching import K1, Found
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from release_tool.core.finetune.mining import Hit
@@ -40,6 +40,9 @@ TEXT_SHARE = 0.3
 """Share of the writer's memory that a block of texts has in bytes. The writer holds two to three bytes for one of text,
 and would cut a segment by itself if it were full."""
 QUERIES_AT_ONCE = 64
+PLACES_AT_ONCE = 64
+"""Twice as many take more than twice the time."""
+KNOWN_TERMS = 1 << 16
 
 
 def build(
@@ -131,6 +134,9 @@ class TantivyEngine:
         self._analysis = analysis
         self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
         self.most = max(1, self._searcher.num_docs)
+        # Of a term, once: frequent ones are in every other query, and the highest score takes a search.
+        self._held = lru_cache(KNOWN_TERMS)(partial(self._searcher.doc_freq, TEXT))
+        self._given = cache(self._highest)
 
     def search(self, texts: Sequence[str], limit: int) -> list[Found]:
         """See ``Engine``."""
@@ -143,7 +149,7 @@ class TantivyEngine:
 
     def _found(self, terms: Sequence[str], limit: int) -> Found:
         if self.most >= FEWEST_DOCUMENTS and limit * TIMES <= MOST_FOUND:
-            divided = divide(terms, self.most, partial(self._searcher.doc_freq, TEXT))
+            divided = divide(terms, self.most, self._held, self._given)
             if divided.common:
                 return self._found_twice(divided, limit)
         hits = self._hits(self._any_of(terms), limit)
@@ -156,12 +162,23 @@ class TantivyEngine:
         if not count:
             return Found([], least)
         places = self._places(addresses[:count])
-        again = self._any_place(places)
-        # One inside of the other: each term then looks at these places alone, where a list of terms would be merged.
-        for term in divided.common:
-            again = self._query.boolean_query([(self._must, again), (self._should, self._term(term))])
-        added = dict(self._hits(again, count))
-        return Found([(place, score + added[place]) for place, score in zip(places, scores, strict=False)], least)
+        added = self._adds(divided.common, places)
+        whole = [(place, score + more) for place, score, more in zip(places, scores[:count], added, strict=True)]
+        return Found([hit for hit in whole if hit[1] > least], least)
+
+    def _adds(self, terms: Sequence[str], places: list[int]) -> Iterator[float]:
+        """Yield what the terms add to the score of the document at each place."""
+        for block in in_blocks(places, PLACES_AT_ONCE):
+            again = self._any_place(block)
+            # One inside of the other: each term looks at these places alone, where a list of terms would be merged.
+            for term in terms:
+                again = self._query.boolean_query([(self._must, again), (self._should, self._term(term))])
+            added = dict(self._hits(again, len(block)))
+            yield from (added[place] for place in block)
+
+    def _highest(self, term: str) -> float:
+        """Return the highest score that a document has for a term."""
+        return max(self._best(self._term(term), 1)[0], default=0.0)
 
     def _any_place(self, places: Iterable[int]) -> Any:
         """Return the query for documents at these places, which scores nothing."""

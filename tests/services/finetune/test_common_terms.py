@@ -10,14 +10,15 @@ from release_tool.services.finetune.common_terms import divide, to_complete
 
 def test_only_terms_that_most_documents_have_and_that_give_little_are_common():
     held = {"the": 990, "of": 600, "river": 30, "mouth": 500}
-    divided = divide(["the", "river", "of", "the", "mouth"], 1000, held.__getitem__)
-    # ln(1 + 10.5 / 990.5) twice, ln(1 + 400.5 / 600.5); "mouth" would give ln 2 more, which is too much.
+    gives = {"the": 0.01, "of": 0.5, "mouth": 0.6}
+    divided = divide(["the", "river", "of", "the", "mouth"], 1000, held.__getitem__, gives.__getitem__)
+    # "mouth" would give 0.6 more, which is too much; "river" is in too few documents to be asked about.
     assert (divided.others, divided.common) == (("river", "mouth"), ("the", "of", "the"))
-    assert divided.given == pytest.approx(0.0211 + 0.5109, abs=1e-4)
+    assert divided.given == pytest.approx(0.52, rel=1e-4)
 
 
 def test_a_query_of_common_terms_alone_is_searched_whole():
-    divided = divide(["the"], 1000, lambda _: 990)
+    divided = divide(["the"], 1000, lambda _: 990, lambda _: 0.01)
     assert (divided.others, divided.common, divided.given) == (("the",), (), 0.0)
 
 
