@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 from release_tool.core.digest import CHUNK_BYTES
 from release_tool.core.parts import encoded, of_bytes
 from release_tool.errors import PublishError
+from release_tool.services.boto import code_of
 from release_tool.services.bucket import Stored, Taken, check_key, too_large
 from release_tool.services.s3_parts import SENDERS, PartsUpload
 from release_tool.services.s3_words import (
     ABSENT_CODES,
     NO_BUCKET,
     TAKEN_CODES,
-    code_of,
     make_client,
     translated,
     unconflicted,

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from release_tool.core.parts import encoded
-from release_tool.services.s3_words import GONE_UPLOAD, TAKEN_CODES, code_of, unconflicted
+from release_tool.services.boto import code_of
+from release_tool.services.s3_words import GONE_UPLOAD, TAKEN_CODES, unconflicted
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,8 +6,19 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from release_tool.core.escape import one_line
-from release_tool.errors import IntegrityError, MissingExtra, PublishError, Unreachable
+from release_tool.errors import IntegrityError, PublishError, Unreachable
+from release_tool.services.boto import (
+    NO_CREDENTIALS,
+    WRONG_SETTINGS,
+    boto3_of,
+    code_of,
+    is_forbidden,
+    limits,
+    said_by,
+    shown_code,
+    status_of,
+    words_of,
+)
 from release_tool.services.bucket import Taken
 
 if TYPE_CHECKING:
@@ -15,7 +26,7 @@ if TYPE_CHECKING:
 
 ATTEMPTS = 5
 """Of one request, with growing pauses."""
-CONNECT_SECONDS, READ_SECONDS = 10, 60
+READ_SECONDS = 60
 CONFLICTS = 5
 CONFLICT_SECONDS = 0.2
 TAKEN_CODES = frozenset({"412", "PreconditionFailed"})
@@ -23,14 +34,8 @@ CONFLICT_CODES = frozenset({"409", "ConditionalRequestConflict", "OperationAbort
 GONE_UPLOAD = "NoSuchUpload"
 NO_BUCKET, NO_KEY = "NoSuchBucket", "NoSuchKey"
 CHANGED_CODES = frozenset({"BadDigest", "XAmzContentChecksumMismatch", "XAmzContentSHA256Mismatch", "InvalidDigest"})
-FORBIDDEN_CODES = frozenset({"403", "AccessDenied", "Forbidden", "InvalidAccessKeyId", "SignatureDoesNotMatch"})
 BUSY_STATUS = frozenset({408, 429, 500, 502, 503, 504})
-NO_CREDENTIALS = frozenset({"NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError"})
-WRONG_SETTINGS = frozenset(
-    {"NoRegionError", "ParamValidationError", "ProfileNotFound", "ConfigParseError", "InvalidRegionError"}
-)
 ABSENT_CODES = frozenset({"404", "NotFound", NO_KEY})
-MAX_WORDS = 300
 
 
 def make_client(connections: int) -> Any:
@@ -43,27 +48,17 @@ def make_client(connections: int) -> Any:
         MissingExtra: boto3 is not installed.
         PublishError: the settings of the environment make no client.
     """
+    boto3 = boto3_of("publish")
+    from botocore.exceptions import BotoCoreError
+
+    config = limits(attempts=ATTEMPTS, read_seconds=READ_SECONDS, max_pool_connections=connections)
     try:
-        import boto3
-        from botocore.config import Config
-        from botocore.exceptions import BotoCoreError
-    except ModuleNotFoundError as error:
-        raise MissingExtra("publish", "boto3") from error
-    try:
-        return boto3.session.Session().client(
-            "s3",
-            config=Config(
-                retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
-                connect_timeout=CONNECT_SECONDS,
-                read_timeout=READ_SECONDS,
-                max_pool_connections=connections,
-            ),
-        )
+        return boto3.session.Session().client("s3", config=config)
     except BotoCoreError as error:
         raise _unanswered(error, "S3") from error
     except ValueError as error:
         raise PublishError(
-            f"The settings for S3 make no client: {_words(error)}", hint="Check AWS_ENDPOINT_URL and AWS_REGION."
+            f"The settings for S3 make no client: {words_of(error)}", hint="Check AWS_ENDPOINT_URL and AWS_REGION."
         ) from error
 
 
@@ -84,21 +79,9 @@ def translated(what: str) -> Iterator[None]:
         raise _unanswered(error, what) from error
 
 
-def code_of(error: Any) -> str:
-    """Return the code of a refusal: S3's word, or the number where the answer had no body."""
-    return str(error.response.get("Error", {}).get("Code", ""))
-
-
-def _words(error: Any) -> str:
-    return one_line(str(error))[:MAX_WORDS]
-
-
 def _refusal(error: Any, what: str) -> Exception:
     """Return what a store's refusal means to a person."""
-    code = code_of(error)
-    status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-    said = _words(error.response.get("Error", {}).get("Message", ""))
-    code, raw = one_line(code)[:MAX_WORDS], code
+    raw, code, status, said = code_of(error), shown_code(error), status_of(error), said_by(error)
     if raw in TAKEN_CODES or raw in {GONE_UPLOAD, NO_KEY}:
         # Nothing is there to be replaced; or an upload is gone: completed by a try whose answer was lost, or ended
         # elsewhere. The caller looks what is there.
@@ -108,7 +91,7 @@ def _refusal(error: Any, what: str) -> Exception:
             f"The store refused {what}: the bytes that arrived are not those that were verified ({code}).",
             hint="Run the command again; if it says so again, the file changes while it is read.",
         )
-    if raw in FORBIDDEN_CODES or status == 403:
+    if is_forbidden(error):
         return PublishError(
             f"The store forbids {what} ({code}: {said}).",
             hint="Check the credentials and the role: without s3:ListBucket a missing object is forbidden, too.",
@@ -129,12 +112,12 @@ def _unanswered(error: Any, what: str) -> Exception:
             hint="Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile, or run in the environment with the role.",
         )
     if kind in WRONG_SETTINGS:
-        return PublishError(f"{what} can't be asked: {_words(error)}", hint="Check --to, AWS_REGION and AWS_PROFILE.")
+        return PublishError(f"{what} can't be asked: {words_of(error)}", hint="Check --to, AWS_REGION and AWS_PROFILE.")
     if kind == "FlexibleChecksumError":
         return IntegrityError(
             f"{what} arrived with other bytes than the store's checksum says.", hint="Run the command again."
         )
-    return Unreachable(f"No answer for {what} ({kind}: {_words(error)}).")
+    return Unreachable(f"No answer for {what} ({kind}: {words_of(error)}).")
 
 
 def unconflicted(request: Callable[[], Any]) -> Any:

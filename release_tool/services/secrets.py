@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from release_tool.core.escape import one_line
-from release_tool.errors import MissingExtra, RemoteFailed, Unreachable, UsageError
+from release_tool.errors import RemoteFailed, Unreachable, UsageError
+from release_tool.services.boto import boto3_of, limits, shown_code, status_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -113,19 +114,15 @@ def _object(text: str, where: str) -> dict[str, Any]:
 
 
 def _fetch(secret: str, where: str) -> str:
+    boto3 = boto3_of("publish")
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    config = limits(attempts=4, read_seconds=30)
     try:
-        import boto3
-        from botocore.config import Config
-        from botocore.exceptions import BotoCoreError, ClientError
-    except ModuleNotFoundError as error:
-        raise MissingExtra("publish", "boto3") from error
-    limits = Config(retries={"mode": "standard", "total_max_attempts": 4}, connect_timeout=10, read_timeout=30)
-    try:
-        answer = boto3.session.Session().client("secretsmanager", config=limits).get_secret_value(SecretId=secret)
+        answer = boto3.session.Session().client("secretsmanager", config=config).get_secret_value(SecretId=secret)
     except ClientError as error:
-        status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-        said = one_line(str(error.response.get("Error", {}).get("Code", "")))[:100]
-        if status >= 500 or "Throttling" in said:
+        said = shown_code(error)
+        if status_of(error) >= 500 or "Throttling" in said:
             raise Unreachable(f"Secrets Manager can't give {where} now ({said}).") from error
         raise RemoteFailed(
             f"Secrets Manager refused {where} ({said}).",

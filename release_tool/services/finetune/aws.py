@@ -8,19 +8,26 @@ from typing import TYPE_CHECKING, Any
 
 from release_tool.core.escape import one_line
 from release_tool.core.quantity import clip
-from release_tool.errors import MissingExtra, Refused, Unreachable, UsageError
+from release_tool.errors import Refused, Unreachable, UsageError
+from release_tool.services.boto import (
+    NO_CREDENTIALS,
+    WRONG_SETTINGS,
+    boto3_of,
+    is_forbidden,
+    limits,
+    said_by,
+    shown_code,
+    status_of,
+    words_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ATTEMPTS = 8
 """Of one request, with growing pauses: a batch that runs for hours outlives many a throttling."""
-CONNECT_SECONDS, READ_SECONDS = 10, 60
-MAX_WORDS = 300
-FORBIDDEN = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "403"})
+READ_SECONDS = 60
 BUSY = frozenset({"Throttling", "ThrottlingException", "TooManyRequestsException", "ServiceUnavailableException"})
-NO_CREDENTIALS = frozenset({"NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError"})
-SETTINGS = frozenset({"NoRegionError", "ParamValidationError", "ProfileNotFound", "ConfigParseError"})
 
 
 def client(service: str, region: str = "", *, read_seconds: int = READ_SECONDS) -> Any:
@@ -35,24 +42,17 @@ def client(service: str, region: str = "", *, read_seconds: int = READ_SECONDS) 
         MissingExtra: boto3 is not installed.
         UsageError: no region, or settings that make no client.
     """
-    try:
-        import boto3
-        from botocore.config import Config
-        from botocore.exceptions import BotoCoreError
-    except ModuleNotFoundError as error:
-        raise MissingExtra("finetune", "boto3") from error
-    limits = Config(
-        retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
-        connect_timeout=CONNECT_SECONDS,
-        read_timeout=read_seconds,
-    )
+    boto3 = boto3_of("finetune")
+    from botocore.exceptions import BotoCoreError
+
+    config = limits(attempts=ATTEMPTS, read_seconds=read_seconds)
     # boto3 itself reads AWS_DEFAULT_REGION only.
     region = region or os.environ.get("AWS_REGION", "")
     try:
-        return boto3.session.Session().client(service, region_name=region or None, config=limits)
+        return boto3.session.Session().client(service, region_name=region or None, config=config)
     except (BotoCoreError, ValueError) as error:
         raise UsageError(
-            f"The settings for AWS make no client of {service}: {_words(error)}",
+            f"The settings for AWS make no client of {service}: {words_of(error)}",
             hint="Set AWS_REGION, or queries.region in the recipe, and check AWS_PROFILE.",
         ) from error
 
@@ -76,18 +76,15 @@ def asked(what: str, right: str) -> Iterator[None]:
         raise unanswered(error, what) from error
     except Boto3Error as error:
         # Of a transfer in parts: the words hold the store's own.
-        raise Refused(f"{what} failed: {_words(error)}", hint=f"Check that the role may {right}.") from error
+        raise Refused(f"{what} failed: {words_of(error)}", hint=f"Check that the role may {right}.") from error
 
 
 def refusal(error: Any, what: str, right: str) -> Exception:
     """Return what a refusal means to a person."""
-    code = code_of(error)
-    status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-    said = clip(one_line(str(error.response.get("Error", {}).get("Message", ""))), MAX_WORDS)
+    code, status, said = shown_code(error), status_of(error), said_by(error)
     if code in BUSY or status >= 500:
         return Unreachable(f"{what} can't be had now ({code}: {said}).")
-    forbidden = code in FORBIDDEN or status == 403
-    hint = f"Allow {right} to the role that runs this." if forbidden else "The service's own words are above."
+    hint = f"Allow {right} to the role that runs this." if is_forbidden(error) else "The service's own words are above."
     return Refused(f"{what} was refused ({code}: {said}).", hint=hint, status=status, said=said)
 
 
@@ -99,18 +96,9 @@ def unanswered(error: Any, what: str) -> Exception:
             f"There are no credentials of AWS for {what} ({kind}).",
             hint="Set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run with a role.",
         )
-    if kind in SETTINGS:
-        return UsageError(f"{what} can't be asked for: {_words(error)}", hint="Check AWS_REGION and the recipe.")
-    return Unreachable(f"No answer for {what} ({kind}: {_words(error)}).")
-
-
-def code_of(error: Any) -> str:
-    """Return the code of a refusal, as one short word."""
-    return clip(one_line(str(error.response.get("Error", {}).get("Code", ""))), 100)
-
-
-def _words(error: Any) -> str:
-    return clip(one_line(str(error)), MAX_WORDS)
+    if kind in WRONG_SETTINGS:
+        return UsageError(f"{what} can't be asked for: {words_of(error)}", hint="Check AWS_REGION and the recipe.")
+    return Unreachable(f"No answer for {what} ({kind}: {words_of(error)}).")
 
 
 def split_s3(address: str) -> tuple[str, str]:

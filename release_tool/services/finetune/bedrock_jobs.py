@@ -17,6 +17,7 @@ from release_tool.core.quantity import clip
 from release_tool.documents import WorkFolder, write_atomic
 from release_tool.errors import Refused, Unreachable
 from release_tool.part_files import part_path, read_rows, write_part
+from release_tool.services.boto import code_of
 from release_tool.services.clock import Clock
 from release_tool.services.finetune.aws import asked, split_s3
 from release_tool.services.finetune.paid import PaidAnswer
@@ -143,7 +144,7 @@ class BatchJobs:
                     )
                     return str(made["jobArn"])
                 except self.control.exceptions.ClientError as error:
-                    code = error.response.get("Error", {}).get("Code", "")
+                    code = code_of(error)
                     found = self._found(note) if code in TAKEN else ""
                     if found:
                         return found

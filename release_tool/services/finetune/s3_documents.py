@@ -15,7 +15,8 @@ from release_tool.core.escape import one_line
 from release_tool.core.finetune.raw_rows import rows_of_lines
 from release_tool.core.quantity import clip
 from release_tool.errors import IntegrityError, SourceError, Unreachable
-from release_tool.services.finetune.aws import asked, client, code_of, split_s3, unanswered
+from release_tool.services.boto import code_of
+from release_tool.services.finetune.aws import asked, client, split_s3, unanswered
 from release_tool.services.finetune.lines import SUFFIXES, lines_of
 from release_tool.services.patience import PAUSES
 
