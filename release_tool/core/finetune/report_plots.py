@@ -109,7 +109,9 @@ def histogram_plot(name: str, heading: str, shown: Sequence[Histogram]) -> svg.S
     most = max(max(of) for of in shares)
     x_of, y_of = _Axis(low, high, LEFT, WIDTH - RIGHT), _Axis(0.0, most, HEIGHT + TOP, TOP)
     parts = [svg.line((LEFT, y_of(0.0)), (WIDTH - RIGHT, y_of(0.0)), "stroke")]
-    parts += [svg.text(x_of(value), HEIGHT + TOP + 18, f"{value:.3g}", "tick", "middle") for value in _ticks(low, high)]
+    parts += [
+        svg.text(x_of(value), HEIGHT + TOP + 18, f"{value:.10g}", "tick", "middle") for value in _ticks(low, high)
+    ]
     parts += [svg.text(LEFT - 8, y_of(value) + 4, f"{value:.0%}", "tick", "end") for value in (0.0, most)]
     parts += _legend([f"{one.label}, {sum(one.counts):,}" for one in drawn], LEFT)
     for one, of, shape in zip(drawn, shares, cycle(MARKS), strict=False):
@@ -175,5 +177,5 @@ def _grid(values: Sequence[float], y_of: _Axis) -> list[str]:
     parts = []
     for value in _ticks(*_room(values)):
         parts.append(svg.line((LEFT, y_of(value)), (WIDTH - RIGHT, y_of(value)), "grid"))
-        parts.append(svg.text(LEFT - 8, y_of(value) + 4, f"{value:.3g}", "tick", "end"))
+        parts.append(svg.text(LEFT - 8, y_of(value) + 4, f"{value:.10g}", "tick", "end"))
     return parts

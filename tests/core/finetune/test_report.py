@@ -66,3 +66,16 @@ def test_the_steps_of_a_histogram_are_shares():
     heights = {y for _, y in points(histogram_plot("a", "Scores", [one]))}
     assert len(heights) == 3
     assert max(heights) - min(heights) == pytest.approx(220)
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.26214, 0.26468), (-0.1113, -0.1109), (1234.25, 1236.75), (0.0, 1.0)])
+def test_no_two_numbers_at_an_axis_read_alike(low, high):
+    curve = curve_plot("a", "nDCG", [Curve(label="a", points=((0.0, low), (1.0, high)))])
+    histogram = histogram_plot("a", "Scores", [Histogram(label="a", low=low, high=high, counts=(1, 2, 1))])
+    for drawn, anchor in ((curve, "end"), (histogram, "middle")):
+        told = [
+            one for one in elements(drawn, "text") if (one.get("class"), one.get("text-anchor")) == ("tick", anchor)
+        ]
+        values = [float(one.text) for one in told]
+        assert len(set(values)) == len(values) > 2
+        assert all(low - (high - low) < value < high + (high - low) for value in values)
