@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 ANTHROPIC_VERSION = "bedrock-2023-05-31"
 TOKEN_CHARACTERS = 32
 MAX_ERROR = 200
-MIN_HOURS, MAX_HOURS = 24, 168
-"""What Bedrock takes as the time limit of a job."""
 
 
 class JobStatus(StrEnum):

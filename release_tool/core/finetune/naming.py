@@ -11,7 +11,6 @@ import hashlib
 import re
 
 MAX_BUCKET, MAX_ROLE, MAX_SAGEMAKER, MAX_STACK = 63, 64, 63, 128
-MIN_BUCKET = 3
 DIGEST = 8
 STAGE = 9
 """Signs of the longest stage that is a job, ``hand-over``."""

@@ -11,7 +11,7 @@ import re
 import tomllib
 from typing import TYPE_CHECKING, Any, get_type_hints
 
-from release_tool.core.finetune.keys import changed, keys_of
+from release_tool.core.finetune.keys import keys_of
 from release_tool.core.finetune.recipe import SECTIONS
 from release_tool.core.finetune.sections_aws import GPUS
 from release_tool.errors import Fault, RequestError
@@ -94,11 +94,6 @@ def _read(hint: Any, text: str) -> Any:
     if hint in (int, float):
         return hint(text)
     return [one.strip() for one in text.split(",")] if hint is not str else text
-
-
-def recipe_text(recipe: Recipe) -> str:
-    """Return a recipe as TOML: its keys that are not at their defaults."""
-    return tables_text({section: changed(getattr(recipe, section)) for section in SECTIONS})
 
 
 def tables_text(data: Mapping[str, Mapping[str, Any]]) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from release_tool.core.finetune.dividing import TRAIN
 from release_tool.core.finetune.records import Document, Placed
 from release_tool.core.finetune.token_weights import DECIMALS, weights_of
 from release_tool.errors import IntegrityError, UsageError
@@ -55,14 +56,14 @@ def _texts_of_train(documents: Path, places: Path) -> Iterator[str]:
     for document, placed in zip(read_rows(documents, Document), read_rows(places, Placed), strict=True):
         if document.id != placed.id:
             raise IntegrityError("The stages corpus and split have other documents.", hint="Run both of them again.")
-        if placed.split == "train":
+        if placed.split == TRAIN:
             yield document.whole
 
 
 def ones(tokenizer: Any) -> list[float]:
     """Return weight 1 for every token but the special ones."""
     special = set(tokenizer.all_special_ids)
-    return [0.0 if index in special else 1.0 for index in range(len(tokenizer))]
+    return [0.0 if index in special else ABSENT for index in range(len(tokenizer))]
 
 
 def base_weights(base: Path, tokenizer: Any) -> list[float]:
