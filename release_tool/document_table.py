@@ -13,7 +13,7 @@ from array import array
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
-from release_tool.core.finetune.dividing import DEV, TEST, TRAIN
+from release_tool.core.finetune.dividing import SPLITS
 from release_tool.core.finetune.records import Grouped, Placed
 from release_tool.documents import disk_error
 from release_tool.errors import IntegrityError
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-SPLITS = (TRAIN, DEV, TEST)
 IDS, MADE_OF = "ids.bin", "made-of.json"
 ARRAYS = ("ends", "hashes", "order", "groups", "splits")
 HINT = "Run the stages again: release-tool finetune run."

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from release_tool.core.beir import Entry
+from release_tool.core.finetune.dividing import TEST
 from release_tool.core.finetune.records import Document, Grouped, Judgement, Kept, Query
 from release_tool.core.probes import Probe, Role
 from release_tool.part_files import PartWriter, read_rows
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 NAME = "held-out"
-TEST = "test"
 HASH_BYTES = 8
 
 

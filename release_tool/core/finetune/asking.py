@@ -7,10 +7,11 @@ import heapq
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from release_tool.core.finetune.dividing import SPLITS
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-SPLITS = ("train", "dev", "test")
 FEW = 10
 """Documents of a split that are asked about at least, where it has them and the sample is no smaller than ten times
 as many."""

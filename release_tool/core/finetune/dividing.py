@@ -30,6 +30,8 @@ class Places(Protocol):
 
 
 TEST, DEV, TRAIN = "test", "dev", "train"
+SPLITS = (TRAIN, DEV, TEST)
+"""As people name them; arrays of documents hold places in it."""
 POSITION_BITS = 53
 """As many as a float holds exactly: a share times two to the power of it is a whole number."""
 WHOLE = 1 << POSITION_BITS

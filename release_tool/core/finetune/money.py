@@ -22,6 +22,8 @@ QUERY_TOKENS = 24
 ANSWER_TOKENS = 16
 """Tokens of an answer around its queries."""
 MILLION = 1_000_000
+PAID = ("openai", "bedrock")
+"""Providers whose tokens may have a price; both are services."""
 
 
 class BudgetReached(UsageError):

@@ -15,8 +15,6 @@ from release_tool.errors import IntegrityError
 if TYPE_CHECKING:
     from pathlib import Path
 
-FOLDER = "paid"
-"""In the folder of the run."""
 SHARD = 2
 """First signs of the key that name a folder: 100,000 files lie 400 each."""
 

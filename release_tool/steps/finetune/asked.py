@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from release_tool.core.finetune.money import answer_tokens, check_estimate, cost_of, tokens_of
+from release_tool.core.finetune.money import PAID, answer_tokens, check_estimate, cost_of, tokens_of
 from release_tool.core.finetune.prompt import Template, question_of
 from release_tool.core.finetune.records import Document, Grouped, Placed
 from release_tool.core.finetune.stages import Stage
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     from release_tool.core.finetune.writing import Answer, Question
     from release_tool.steps.finetune.running import Work
 
-PAID = ("openai", "bedrock")
-"""Providers whose tokens may have a price."""
-REMOTE = PAID
 FOLDER = "asked"
 MOST_REASONS = 3
 
@@ -166,7 +163,7 @@ class Tally:
             f"{self.without:,} of {self.total:,} documents have no queries, which is more than "
             f"{self.section.max_error_rate:.1%} (queries.max_error_rate): {commonest}."
         )
-        if self.section.provider in REMOTE:
+        if self.section.provider in PAID:
             return RemoteFailed(text, hint="What was answered is kept. See to the cause, then run the stage again.")
         return UsageError(text, hint="Look at the documents, choose another provider or raise max_error_rate.")
 

@@ -8,12 +8,11 @@ from functools import partial
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Self
 
-from release_tool.core.finetune.dividing import DEV, TRAIN
+from release_tool.core.finetune.dividing import DEV, SPLITS, TRAIN
 from release_tool.core.finetune.filtering import normal
 from release_tool.core.finetune.mining import ALLOWED, Hit, Rules, choose
 from release_tool.core.finetune.records import Judgement, Kept, Mined, Query
 from release_tool.core.finetune.stages import Stage
-from release_tool.document_table import SPLITS
 from release_tool.errors import IntegrityError
 from release_tool.part_files import make_part, read_part, read_rows
 from release_tool.services.finetune.searching import search_until

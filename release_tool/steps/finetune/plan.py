@@ -87,9 +87,8 @@ def make_plan(
     from dataclasses import replace
 
     from release_tool import __version__
-    from release_tool.core.finetune.money import has_price
+    from release_tool.core.finetune.money import PAID, has_price
     from release_tool.core.finetune.stages import FinetunePlan
-    from release_tool.steps.finetune.asked import PAID
     from release_tool.steps.finetune.estimating import estimates_of
     from release_tool.steps.finetune.pinning import pins_of
 

@@ -28,9 +28,10 @@ def writer_of(work: Work, spending: Spending) -> Provider:
 
 def paid_answers(work: Work) -> PaidAnswers:
     """Return the answers of a provider that are paid for; they outlive every other file of a run."""
-    from release_tool.services.finetune.paid import FOLDER, PaidAnswers
+    from release_tool.run_folder import PAID
+    from release_tool.services.finetune.paid import PaidAnswers
 
-    return PaidAnswers(work.run.path / FOLDER / work.recipe.queries.provider)
+    return PaidAnswers(work.run.path / PAID / work.recipe.queries.provider)
 
 
 def _sentences(work: Work, _: Spending) -> Provider:

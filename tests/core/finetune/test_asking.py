@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from release_tool.core.finetune.asking import SPLITS, draw, share_out
+from release_tool.core.finetune.asking import draw, share_out
+from release_tool.core.finetune.dividing import SPLITS
 
 ROWS = [(row, f"doc-{row}", SPLITS[0 if row % 20 < 17 else 1 if row % 20 == 17 else 2]) for row in range(2000)]
 
