@@ -160,6 +160,11 @@ class Progress:
             self.console.stream.write(f"\r  {self.title} {bar} {self._amount()}\x1b[K")
             self.console.stream.flush()
 
+    def reach(self, done: int, total: int) -> None:
+        """Say how much is done in all, and of how much, as a child process tells it."""
+        self.total = max(total, 1)
+        self.set(done)
+
     def _amount(self) -> str:
         if self.unit == "B":
             return f"{self.done / 1e6:.0f} of {self.total / 1e6:.0f} MB"

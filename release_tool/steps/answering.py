@@ -75,12 +75,7 @@ class Oracle:
         console = self._context.console
         if bar:
             with console.progress("oracle", 1, "probes") as drawn:
-
-                def show(done: int, of: int) -> None:
-                    drawn.total = max(of, 1)
-                    drawn.set(done)
-
-                worker.wait(console, show)
+                worker.wait(console, drawn.reach)
         else:
             worker.wait(console)
         worker.stop()

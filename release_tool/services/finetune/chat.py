@@ -181,15 +181,7 @@ class ChatService:
             how["data"] = json.dumps(body, ensure_ascii=True, allow_nan=False).encode()
             how["headers"] = {"Content-Type": "application/json"}
         try:
-            with self._session().request(
-                method,
-                f"{self.address}/{path}",
-                auth=self._authorise,
-                timeout=(CONNECT_SECONDS, self.read_seconds),
-                allow_redirects=False,
-                stream=True,
-                **how,
-            ) as answer:
+            with self._request(method, path, **how) as answer:
                 found = body_of(answer.iter_content(CHUNK))
                 return answer.status_code, {name.lower(): value for name, value in answer.headers.items()}, found
         except requests.exceptions.ConnectionError as error:
@@ -209,13 +201,7 @@ class ChatService:
         import requests
 
         try:
-            with self._session().get(
-                f"{self.address}/{path}",
-                auth=self._authorise,
-                timeout=(CONNECT_SECONDS, self.read_seconds),
-                allow_redirects=False,
-                stream=True,
-            ) as answer:
+            with self._request("GET", path) as answer:
                 if answer.status_code != 200:
                     self.refuse(answer.status_code, {}, None)
                 held = b""
@@ -233,12 +219,21 @@ class ChatService:
         line = one_line(str(text))
         return clip(line.replace(self.key, "***") if self.key else line, MAX_WORDS)
 
-    def _session(self) -> Any:
+    def _request(self, method: str, path: str, **how: Any) -> Any:
+        """Send a request with this thread's session, and return the answer as it comes in."""
         import requests
 
         if not hasattr(self._threads, "session"):
             self._threads.session = requests.Session()
-        return self._threads.session
+        return self._threads.session.request(
+            method,
+            f"{self.address}/{path}",
+            auth=self._authorise,
+            timeout=(CONNECT_SECONDS, self.read_seconds),
+            allow_redirects=False,
+            stream=True,
+            **how,
+        )
 
     def _authorise(self, request: Any) -> Any:
         # Also without a key: requests would take one out of a netrc file.

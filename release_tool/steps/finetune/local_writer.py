@@ -84,11 +84,6 @@ class LocalWriter:
         console = self.work.context.console
         try:
             with console.progress("Parts", 1) as bar:
-
-                def told(done: int, total: int) -> None:
-                    bar.total = total
-                    bar.set(done)
-
-                worker.wait(console, told)
+                worker.wait(console, bar.reach)
         finally:
             worker.stop()

@@ -93,16 +93,9 @@ def _run(work: Work, folder: Path, total: int, documents: int) -> None:
     if (folder / BEFORE).is_file():
         return
     with work.context.console.progress("Encode", total, "texts") as bar:
-        told = 0
-
-        def tell(done: int, _: int) -> None:
-            nonlocal told
-            bar.advance(done - told)
-            told = done
-
         child = start("round trip", MODULE, ["--job", str(folder / "job.json")], debug=work.context.debug, gpu=True)
         try:
-            child.wait(work.context.console, tell)
+            child.wait(work.context.console, bar.reach)
         finally:
             child.stop()
     (folder / "out" / BEFORE).replace(folder / BEFORE)

@@ -46,12 +46,7 @@ def make(work: Work) -> Made:
     counts: dict[str, float] = {}
     try:
         with console.progress("Train", 1, "steps") as bar:
-
-            def told(done: int, total: int) -> None:
-                bar.total = total
-                bar.set(done)
-
-            for event in worker.wait(console, told):
+            for event in worker.wait(console, bar.reach):
                 counts = event["counts"]
     finally:
         worker.stop()
