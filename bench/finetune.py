@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import finetune_report
+import foreign
 import machine
 import variants_report
 
@@ -112,7 +113,7 @@ def measure(kind: str, options: argparse.Namespace) -> dict[str, Any]:
             name.partition("-")[2]: {"seconds": state["seconds"], "counts": state["counts"]}
             for name, state in stages.items()
         },
-        "numbers": {key: taken[key] for key in ("wall_s", "cpu_s", "max_rss", "sum_rss", "foreign_cpu_s")},
+        "numbers": {key: taken[key] for key in (*foreign.KEYS, "cpu_s", "max_rss", "sum_rss")},
         "machine": machine.describe(),
         "versions": machine.versions(options.ours, ("release-tool", "torch", "sentence-transformers")),
         "busy": options.busy_anyway,

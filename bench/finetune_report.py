@@ -6,6 +6,8 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
+import foreign
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -106,7 +108,10 @@ def _times(found: list[dict[str, Any]]) -> str:
         lines.append("| " + " | ".join(cells) + " |")
     cpu = found[0]["machine"].get("CPU", "")
     versions = ", ".join(f"{name} {number}" for name, number in found[0]["versions"].items())
-    return "\n".join([*lines, "", f"{cpu}; {versions}.", ""])
+    shares = {one["kind"]: foreign.foreign_share(one["numbers"]) for one in found}
+    noted = [f"{share:.2f} of a core beside {kind}" for kind, share in shares.items() if share > foreign.NOTED]
+    busy = [f"Other work used {', '.join(noted)}: on a quiet machine it takes less."] if noted else []
+    return "\n".join([*lines, "", *busy, f"{cpu}; {versions}.", ""])
 
 
 def _recipe(found: dict[str, Any]) -> str:

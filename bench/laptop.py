@@ -23,6 +23,7 @@ import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import foreign
 import machine
 import variants_report
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 HERE = Path(__file__).resolve().parent
 RECIPE = HERE.parent / "examples" / "finetune" / "laptop.toml"
 HEADING = "## On a laptop"
+FILE = "laptop.json"
 DOCUMENTS, MIN_WORDS = 50_000, 20
 WANTED_MINUTES = 60
 NOT_BETTER = 6
@@ -103,17 +105,20 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         "documents": options.documents,
         "words": words,
         "stages": [{key: stage[key] for key in ("stage", "seconds", "counts")} for stage in stages],
-        "numbers": {key: numbers[key] for key in ("wall_s", "cpu_s", "max_rss", "foreign_cpu_s")},
+        "numbers": {key: numbers[key] for key in (*foreign.KEYS, "cpu_s", "max_rss")},
         "machine": machine.describe(),
         "versions": versions,
         "busy": options.busy_anyway,
     }
 
 
-def render(found: dict[str, Any]) -> str:
-    """Return the section."""
+def render(out: Path) -> str:
+    """Return the section; empty where nothing was measured."""
+    if not (out / FILE).is_file():
+        return ""
+    found = json.loads((out / FILE).read_text(encoding="utf-8"))
     numbers = found["numbers"]
-    minutes, foreign = numbers["wall_s"] / 60, numbers["foreign_cpu_s"] / numbers["wall_s"]
+    minutes, others = numbers["wall_s"] / 60, foreign.foreign_share(numbers)
     versions = ", ".join(f"{name} {number}" for name, number in found["versions"].items())
     lines = [
         HEADING,
@@ -135,8 +140,8 @@ def render(found: dict[str, Any]) -> str:
         ),
         "",
     ]
-    if found["busy"] or foreign > machine.FOREIGN_SHARE:
-        lines += [f"Other work used {foreign:.2f} of a core meanwhile: on a quiet machine it takes less.", ""]
+    if found["busy"] or others > foreign.NOTED:
+        lines += [f"Other work used {others:.2f} of a core meanwhile: on a quiet machine it takes less.", ""]
     return "\n".join([*lines, f"{found['machine']['CPU']}; {versions}.", ""])
 
 
@@ -153,10 +158,9 @@ def main() -> int:
     options = parser.parse_args()
     os.environ["HF_HUB_OFFLINE"] = "1"
     options.out.mkdir(parents=True, exist_ok=True)
-    path = options.out / "laptop.json"
     if not options.report:
-        path.write_text(json.dumps(measure(options), indent=1) + "\n", encoding="utf-8")
-    section = render(json.loads(path.read_text(encoding="utf-8")))
+        (options.out / FILE).write_text(json.dumps(measure(options), indent=1) + "\n", encoding="utf-8")
+    section = render(options.out)
     text = options.results.read_text(encoding="utf-8")
     options.results.write_text(variants_report.insert(text, section), encoding="utf-8")
     print(section)

@@ -13,8 +13,6 @@ import measure
 
 QUIET_CORES = 0.1
 """Cores in use while nothing is measured: below it, nothing else runs."""
-FOREIGN_SHARE = 0.05
-"""Of a core, in use by others while something is measured: above it, the report says so."""
 LOOK_SECONDS = 5
 PATIENCE_SECONDS = 900
 

@@ -6,6 +6,8 @@ import json
 from statistics import mean
 from typing import TYPE_CHECKING, Any
 
+import foreign
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
@@ -15,8 +17,6 @@ FILE = "mining.json"
 MEMORY, SPEED = 0.25, 0.7
 """Goals beside bm25s: at most this share of its memory, at least this share of its queries a second."""
 LARGE = 10_000_000
-FOREIGN = 0.05
-"""Cores that other work may have used beside a run, before the report points at it."""
 
 INTRODUCTION = """Written by `bench/mining.py`. Synthetic documents of 100 words by Zipf's law over 500,000 words, made
 while they are read; queries are eight words of a document, asked one after another on one thread, 66 hits each. Ours is the
@@ -84,8 +84,8 @@ def _goals(rows: list[dict[str, Any]]) -> str:
 
 def _disturbed(row: dict[str, Any]) -> str:
     """Point at a run beside which something else ran; empty for others."""
-    used = row["process"]["foreign_cpu_s"] / row["process"]["wall_s"]
-    if used <= FOREIGN:
+    used = foreign.foreign_share(row["process"])
+    if used <= foreign.NOTED:
         return ""
     return (
         f"**Other work used {used:.2f} of a core while {row['engine']} ran with {row['documents']:,} documents**: its times "

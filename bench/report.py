@@ -7,6 +7,8 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import finetune_report
+import foreign
+import laptop
 import mining_report
 import teach
 import variants_report
@@ -29,9 +31,6 @@ CONDITION_WORDS = {
     "fresh": "**fresh**: nothing is compiled, as uv leaves it and as a job in a new environment (or one with "
     "PYTHONDONTWRITEBYTECODE set) finds it",
 }
-BUSY_SHARE = 0.05
-"""Share of the machine that something else took during a run, from which on the report points at it."""
-
 HEAD = """# Speed and memory beside opensearch-py-ml
 
 Written by `bench/run.py`; [README.md](README.md) says how to repeat it and what each number is. Ours and the peer's
@@ -53,7 +52,8 @@ def render(out: Path, cases: Sequence[Case], conditions: Sequence[str]) -> str:
     if found:
         parts += [_conditions(found), _times(found), _memory(found), _cpu(found)]
     parts += [_written(out, cases), _certificates(found), _peer_archives(found), _predict(out)]
-    parts += [variants_report.render(out), teach.render(out), mining_report.render(out), finetune_report.render(out)]
+    parts += [variants_report.render(out), teach.render(out), mining_report.render(out), laptop.render(out)]
+    parts.append(finetune_report.render(out))
     return "\n".join(part for part in parts if part)
 
 
@@ -77,20 +77,16 @@ def _warnings(pairs: list[dict[str, Any]]) -> str:
     lines = []
     if any(pair["busy"] for pair in pairs):
         lines.append("**Measured with --busy-anyway: other work ran on this machine. These are no results.**")
-    busy = [pair for pair in pairs if max(map(_foreign, _all_runs(pair))) > BUSY_SHARE]
+    busy = [pair for pair in pairs if max(map(foreign.foreign_share, _all_runs(pair))) > foreign.NOTED]
     if busy:
         lines.append(
-            f"In {len(busy)} of {len(pairs)} pairs something else took more than {BUSY_SHARE:.0%} of one core during a run."
+            f"In {len(busy)} of {len(pairs)} pairs something else took more than {foreign.NOTED:.0%} of one core during a run."
         )
     return "\n\n".join(lines) + "\n" if lines else ""
 
 
 def _all_runs(pair: dict[str, Any]) -> list[dict[str, Any]]:
     return [pair["ours"], *pair["peer"].values()]
-
-
-def _foreign(run: dict[str, Any]) -> float:
-    return (run["foreign_cpu_s"] - run["sampler_cpu_s"]) / run["wall_s"]
 
 
 Found = list[tuple["Case", str, list[dict[str, Any]]]]

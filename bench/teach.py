@@ -25,6 +25,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import foreign
 import machine
 import numpy as np
 import variants_report
@@ -146,7 +147,7 @@ def measured(side: str, scratch: Path) -> dict[str, Any]:
     if found["exit_code"] != 0:
         sys.exit(log.read_text(errors="replace")[-2000:])
     said = json.loads((scratch / "seconds").read_text(encoding="utf-8"))
-    return {name: found[name] for name in ("wall_s", "cpu_s", "max_rss", "foreign_cpu_s")} | said
+    return {name: found[name] for name in (*foreign.KEYS, "cpu_s", "max_rss")} | said
 
 
 def difference(scratch: Path) -> tuple[int, float, float]:
@@ -184,7 +185,7 @@ def render(out: Path) -> str:
             f"{max(row[side]['max_rss'] for row in rows) / 1e6:.0f}",
         ]
         table.append(f"| {' | '.join(cells)} |")
-    foreign = max(row[side]["foreign_cpu_s"] / row[side]["wall_s"] for row in rows for side in names)
+    others = max(foreign.foreign_share(row[side]) for row in rows for side in names)
     busy = "**Measured with --busy-anyway: other work ran on this machine. These are no results.**\n"
     about = (
         f"Written by `bench/teach.py`: {found['pairs']:,} pairs of {found['set']}, a query and {DOCUMENTS} documents each, "
@@ -194,7 +195,7 @@ def render(out: Path) -> str:
     goal = (
         f"Goal: {ratio:.2f} times as fast, wanted {WANTED} {'✓' if ratio >= WANTED else '✗'}; largest difference of a logit "
         f"{found['difference']:.1e}, wanted {SAME:.0e} {'✓' if found['difference'] <= SAME else '✗'} (their spread is "
-        f"{found['spread']:.2g}). Other work took {foreign:.2f} of a core at most."
+        f"{found['spread']:.2g}). Other work took {others:.2f} of a core at most."
     )
     parts = [HEADING, "", about, "", *([busy] if found["busy"] else []), *table, "", goal]
     return "\n".join(parts) + "\n"
