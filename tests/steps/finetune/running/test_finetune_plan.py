@@ -8,7 +8,11 @@ import shutil
 import pytest
 from model_files import Files, bare, dense
 
-# --- plan -------------------------------------------------------------------------------------------------------------
+
+def change(recipe, old, new):
+    text = recipe.read_text()
+    assert old in text
+    recipe.write_text(text.replace(old, new))
 
 
 def test_a_plan_is_a_readable_table_and_pins_a_folder_that_lies_beside_the_recipe(go, recipe, capsys):
