@@ -9,9 +9,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from release_tool.core.finetune.money import BYTES_A_TOKEN, Cost, answer_tokens, check_estimate, cost_of, tokens_of
+from release_tool.core.finetune.money import (
+    BYTES_A_TOKEN,
+    PAID,
+    Cost,
+    answer_tokens,
+    check_estimate,
+    cost_of,
+    tokens_of,
+)
 from release_tool.core.finetune.prompt import EXAMPLES_A_PROMPT, SYSTEM, examples_text
-from release_tool.steps.finetune.asked import PAID
 from release_tool.steps.finetune.given_files import given_file, lines_of
 from release_tool.steps.finetune.prompting import read_examples, read_template
 
