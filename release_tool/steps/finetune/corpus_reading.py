@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from release_tool.core.escape import one_line
-from release_tool.core.finetune.document_rows import RowFault
+from release_tool.core.finetune.document_rows import RowFault, id_of_text
 from release_tool.core.finetune.raw_rows import rejected
 from release_tool.core.finetune.records import Document, Grouped, Rejected
 from release_tool.core.quantity import clip, plural
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 READ, SETTLED = "read.json", "settled"
 DOUBLE = "has an id that a row before it has"
+SAME_TEXT = "has the title and the text of a row before it, and no id"
+"""No fault of the row: documents that are kept without ids come twice in most collections. It needs no leave."""
 SHOWN_REJECTS = 5
 HELD_CHARACTERS = 16 << 20
 """Of rows that are in memory together: each of them may have 10 MB."""
@@ -93,13 +95,13 @@ def _read(
     rows: Iterator[RawRow], folder: Path, scratch: Path, limits: Limits, advance: Callable[[int], None]
 ) -> Counted:
     sample, key = Sample(limits.max_documents), key_of(limits.seed)
-    total = 0
+    total = same = 0
     first: list[Rejected] = []
     with PartWriter(folder, Rejected.STEM) as rejects, PartWriter(scratch, Document.STEM) as kept:
 
         def reject(row: RawRow, reason: str, ident: str | None) -> None:
             rejects.add(one := rejected(row, reason, ident))
-            if len(first) < SHOWN_REJECTS:
+            if len(first) < SHOWN_REJECTS and reason != SAME_TEXT:
                 first.append(one)
 
         for batch in batched(rows, lambda row: row.held):
@@ -112,16 +114,23 @@ def _read(
                     continue
                 is_outside, is_double = next(outside), next(known)
                 if is_double:
-                    reject(row, DOUBLE, row.read.id)
+                    reason = reason_of_double(row.read)
+                    same += reason == SAME_TEXT
+                    reject(row, reason, row.read.id)
                 elif not is_outside:
                     kept.add(row.read)
             advance(sum(row.size for row in batch))
-        unusable = rejects.count
+    unusable = rejects.count - same
     if unusable > limits.max_rejected * total:
         raise too_many(total, unusable, first)
     if not kept.count:
         raise UsageError("There is no document in the corpus.", hint="Check what [corpus] of the recipe names.")
-    return Counted(rows=total, rejected=unusable, limit=sample.settle())
+    return Counted(rows=total, rejected=rejects.count, limit=sample.settle())
+
+
+def reason_of_double(row: Document) -> str:
+    """Return why a row is refused whose id came before: its own, or that of its text."""
+    return SAME_TEXT if row.id == id_of_text(row.title, row.text) else DOUBLE
 
 
 def batched(rows: Iterator[T], size: Callable[[T], int]) -> Iterator[list[T]]:

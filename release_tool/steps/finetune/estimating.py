@@ -39,13 +39,8 @@ class Corpus:
     documents: int
     document_tokens: float
     """Of one, on average, cut as the prompt cuts it."""
-    size: int = 0
-    """Bytes; 0 where nobody counted."""
-
-    @property
-    def is_counted(self) -> bool:
-        """Tell whether somebody counted."""
-        return self.size > 0
+    size: int | None = None
+    """Bytes; null where nobody counted."""
 
 
 def estimates_of(recipe: Recipe, folder: Path) -> dict[str, float]:
@@ -69,10 +64,10 @@ def estimates_of(recipe: Recipe, folder: Path) -> dict[str, float]:
         cost = _cost(recipe, folder, corpus, questions)
         if recipe.queries.provider in PAID:
             found |= {"tokens_in": cost.tokens_in, "tokens_out": cost.tokens_out, "dollars": round(cost.dollars, 2)}
-            if corpus.is_counted:
+            if corpus.size is not None:
                 check_estimate(recipe.queries, cost, questions)
     found["teacher_pairs"] = found["queries"] * (1 + recipe.teach.negatives) * len(recipe.teach.models)
-    if corpus.is_counted:
+    if corpus.size is not None:
         return {"bytes": corpus.size, **found}
     return {f"{name}{AT_MOST}": value for name, value in found.items()}
 

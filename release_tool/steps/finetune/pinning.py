@@ -46,7 +46,7 @@ def pins_of(context: Context, recipe: Recipe, folder: Path, *, earlier: Finetune
     for name, (where, paths) in files_of(recipe, folder).items():
         digest = digest_of(paths)
         if digest is None:
-            faults.append(Fault(where, "names no file that can be read", "paths begin where the recipe lies"))
+            faults.append(Fault(where, f"names {unreadable(paths)}", "paths begin where the recipe lies"))
         else:
             pins[name] = digest
     for pin, word in (("set", "sets"), ("guard", "guards")):
@@ -62,6 +62,19 @@ def pins_of(context: Context, recipe: Recipe, folder: Path, *, earlier: Finetune
         pins["corpus"] = corpus_pin(context, recipe.corpus)
     pins |= _remote_pins(recipe, folder)
     return pins | _model_pins(context, recipe, folder, earlier)
+
+
+def unreadable(paths: list[Path]) -> str:
+    """Say which of some files can't be read; for a message."""
+    from release_tool.bounded import NotReadable, open_regular
+
+    for path in paths if len(paths) > 1 else ():
+        try:
+            open_regular(path).close()
+        except (OSError, NotReadable) as error:
+            said = error.strerror if isinstance(error, OSError) else error
+            return f"a folder with {clip(one_line(path.name))}, which can't be read: {said}"
+    return "no file that can be read"
 
 
 def _model_pins(context: Context, recipe: Recipe, folder: Path, earlier: FinetunePlan | None) -> dict[str, str]:

@@ -55,7 +55,8 @@ def test_more_of_them_than_the_recipe_allows_end_it_with_the_first_reasons(proje
 
 
 def test_documents_without_ids_may_come_twice_and_no_share_of_them_ends_it(project):
-    project.put([{"text": "one"}, {"text": "one"}, {"text": "one", "title": "another"}, {"text": "two"}, {"text": "one"}])
+    one = {"text": "one"}
+    project.put([one, one, {"text": "one", "title": "another"}, {"text": "two"}, one])
     project.write('path = "docs"\nmax_rejected = 0')
     assert project.go() == 0
     assert [document.text for document in project.documents] == ["one", "one", "two"]
@@ -70,6 +71,18 @@ def test_a_corpus_without_a_document_is_refused(project, capfd):
     project.put([])
     assert project.go() == 2
     assert "There is no document in the corpus" in capfd.readouterr().err
+
+
+def test_plan_names_the_file_of_a_folder_that_can_not_be_read_and_counts_an_empty_one(project, capfd):
+    project.put([])
+    project.write('path = "docs"')
+    assert project.go("plan") == 0
+    estimates = project.state.plan().estimates
+    assert estimates["bytes"] == estimates["documents"] == 0
+    project.put([{"text": "one"}], "b.jsonl")
+    (project.folder / "docs" / "c.jsonl").symlink_to("nowhere")
+    assert project.go("plan") == 2
+    assert "corpus.path: names a folder with c.jsonl, which can't be read: No such file" in capfd.readouterr().err
 
 
 def test_files_that_changed_since_the_plan_are_refused(project, capfd):
