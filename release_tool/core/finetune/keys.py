@@ -36,6 +36,8 @@ class Key:
     parameter: str = ""
     """The parameter of the AWS template that sets it; "" where none does."""
     is_required: bool = False
+    may_be_secret: bool = False
+    """Whether people write a secret there by mistake: what does not fit is not repeated."""
 
     @property
     def range(self) -> str:
@@ -113,7 +115,8 @@ def rule_problem(rule: Key, value: Any) -> str:
         if rule.choices and one not in rule.choices:
             return f"is {clip(one_line(str(one)), MAX_SHOWN)!r}: {closest(str(one), rule.choices)}"
         if rule.pattern and (one or rule.is_required) and not re.fullmatch(rule.pattern, one):
-            return f"is {clip(one_line(one), MAX_SHOWN)!r}, which does not fit {rule.pattern}"
+            what = "" if rule.may_be_secret else f"is {clip(one_line(one), MAX_SHOWN)!r}, which "
+            return f"{what}does not fit {rule.pattern}"
         if isinstance(one, (int, float)) and not isinstance(one, bool) and not _inside(rule, one):
             return f"is {clip(str(one), MAX_SHOWN)}, allowed is {rule.range or 'a finite number'}"
     return ""

@@ -90,7 +90,9 @@ class QueriesSection:
     prompt: str = key("", "file of an own prompt; must hold {document} and {n}, may hold {examples}")
     model: str = key("us.anthropic.claude-haiku-4-5-20251001-v1:0", "model that writes", parameter="BedrockModelId")
     endpoint: str = key("", "address of an OpenAI-compatible service, up to /v1")
-    key_variable: str = key("OPENAI_API_KEY", "environment variable that holds its key", pattern=r"[A-Z][A-Z0-9_]*")
+    key_variable: str = key(
+        "OPENAI_API_KEY", "environment variable that holds its key", pattern=r"[A-Z][A-Z0-9_]*", may_be_secret=True
+    )
     mode: str = key("live", "ask one by one, or by a batch file", choices=("live", "batch"))
     parallel: int = key(4, "questions on their way at once", low=1, high=256)
     retries: int = key(5, "times that a question is asked again", low=0, high=20)

@@ -199,6 +199,13 @@ def test_any_bytes_are_a_recipe_or_a_list_of_faults(data):
     assert recipe.model.name
 
 
+def test_a_key_that_stands_where_its_variable_belongs_is_not_repeated():
+    found = faults(with_key("queries", 'key_variable = "sk-geheim"'))
+    assert list(found) == ["queries.key_variable"]
+    assert "geheim" not in str(found)
+    assert found["queries.key_variable"][0] == "does not fit [A-Z][A-Z0-9_]*"
+
+
 PRICES = ["queries.dollars_in", "queries.dollars_out"]
 
 
