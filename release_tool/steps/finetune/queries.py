@@ -49,12 +49,15 @@ def _written(work: Work, asked: Asked, spending: Spending) -> Made:
     from release_tool.core.finetune.money import cost_of
     from release_tool.core.finetune.records import Query
     from release_tool.core.finetune.writing import query_id
-    from release_tool.part_files import PartWriter
+    from release_tool.part_files import PartWriter, parts
     from release_tool.steps.finetune.asked import Tally
     from release_tool.steps.finetune.running import Made
     from release_tool.steps.finetune.writers import writer_of
 
     section = work.recipe.queries
+    # A killed run may have had more answers than this one takes: fewer retries don't count what was asked more often.
+    for path in parts(work.folder, Query.STEM):
+        path.unlink()
     tally = Tally(section=section, total=len(asked))
     writer = writer_of(work, spending)
     with (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -29,6 +30,15 @@ def test_sentences_make_queries_of_documents_of_every_split(project):
     assert len({row.id for row in rows}) == len(rows)
     assert {row.document for row in rows} == {f"d{at}" for at in range(DOCUMENTS)}
     assert [row.document for row in rows] == sorted((row.document for row in rows), key=lambda name: int(name[1:]))
+
+
+def test_parts_that_a_killed_run_left_and_this_one_does_not_make_are_nobodys(project):
+    assert project.run() == 0
+    digest, folder = project.state.digest, project.kept.folder(Stage.QUERIES)
+    (folder / "stage.json").unlink()
+    shutil.copy(folder / "queries-00000.jsonl", folder / "queries-00007.jsonl")
+    assert project.run() == 0
+    assert project.state.digest == digest
 
 
 def test_the_number_of_documents_and_of_queries_is_the_recipes(project):
