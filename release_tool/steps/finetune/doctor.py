@@ -27,6 +27,9 @@ Examples:
   release-tool finetune doctor --recipe recipe.toml --aws --parameters parameters.json
 """
 
+FILES = {"path": "own queries", "qrels": "judgements", "examples": "example queries", "prompt": "prompt"}
+"""Key of ``[queries]`` → what it names."""
+
 
 @click.command(help=HELP, short_help="Say what stands in the way of a run, and how it is put right.")
 @click.option("--recipe", required=True, type=click.Path(dir_okay=False, path_type=Path), help="The recipe, in TOML.")
@@ -59,19 +62,20 @@ def command(context: Context, /, *, recipe: Path, on_aws: bool, parameters: Path
 def _look(context: Context, recipe: Recipe, folder: Path, *, on_aws: bool) -> tuple[list[Finding], str]:
     from release_tool.core.finetune.naming import role_name
     from release_tool.services.finetune import doctor_aws
+    from release_tool.steps.finetune.given_files import PINS, REMOTE
 
     found: list[Finding] = []
     account, region = "", recipe.queries.region
     by_bedrock = recipe.queries.provider == "bedrock"
     in_s3 = recipe.corpus.source == "s3"
-    if on_aws or by_bedrock or in_s3:
+    remote = {word: value for word in PINS if (value := getattr(recipe.queries, word)).startswith(REMOTE)}
+    if on_aws or by_bedrock or in_s3 or remote:
         found, account, region = doctor_aws.identity(recipe.queries.region)
         if not region:
             return found, account
     if in_s3:
         found.append(doctor_aws.object_there("documents", recipe.corpus.s3_path))
-    if recipe.queries.examples.startswith("s3://"):
-        found.append(doctor_aws.object_there("example queries", recipe.queries.examples))
+    found += [doctor_aws.object_there(FILES[word], address) for word, address in remote.items()]
     found += _files(recipe, folder, on_aws=on_aws)
     if by_bedrock or on_aws:
         found += doctor_aws.bedrock(recipe, region)

@@ -106,6 +106,18 @@ def test_everything_that_lacks_is_told_at_once_with_its_fix(look, account, bucke
     assert found["batch size"]["fix"] == "queries.documents = 100"
 
 
+def test_every_file_in_s3_is_looked_at(look, account, bucket):
+    keys = {"prompt": "in/corpus.jsonl", "examples": "in/none.jsonl", "qrels": "in/no.tsv", "path": "in/q.jsonl"}
+    lines = "".join(f'{word} = "s3://{bucket}/{key}"\n' for word, key in keys.items())
+    code, found, _ = look(f'[model]\nname = "a"\n[corpus]\npath = "none.jsonl"\n[queries]\nprovider = "file"\n{lines}')
+    assert code == 12
+    states = {name: one["state"] for name, one in found.items()}
+    assert states == {
+        "identity": OK, "prompt": OK, "corpus": MISSING,
+        "example queries": MISSING, "judgements": MISSING, "own queries": MISSING,
+    }  # fmt: skip
+
+
 def test_what_may_not_be_looked_at_is_not_called_missing(look, account, bucket):
     account.forbidden = {"GetRole", "ListServiceQuotas"}
     code, found, _ = look(BATCH.format(bucket=bucket))
