@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import re
 import shutil
@@ -9,8 +10,7 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-import yaml
-from aws.template import Loader
+from aws.template import load as template_at
 from packed import pack
 
 from release_tool.cli import run
@@ -173,35 +173,52 @@ def cloudformation():
         thread.join()
 
 
-def make_stack(template, cloudformation, bucket, **addresses):
-    """Let the helper of a template do what it does when a stack is made; return its answer."""
-    code, wanted = {}, template["Resources"]["Packages"]["Properties"]["Packages"]
-    exec(template["Resources"]["Helper"]["Properties"]["Code"]["ZipFile"], code)  # noqa: S102 - of this repository
+@pytest.fixture
+def make_stack(cloudformation, tmp_path):
+    """Return a function that lets the helper of a template do what it does when a stack is made; its answer."""
+
+    def make(template, bucket, **addresses):
+        path = tmp_path / "index.py"
+        path.write_text(template["Resources"]["Helper"]["Properties"]["Code"]["ZipFile"], encoding="utf-8")
+        spec = importlib.util.spec_from_file_location("index", path)
+        index = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(index)
+        event = {
+            "RequestType": "Create", "StackId": "s", "RequestId": "r", "LogicalResourceId": "Packages",
+            "ResponseURL": f"http://127.0.0.1:{cloudformation.server_port}/",
+            "ResourceProperties": {"Bucket": bucket, "Packages": items_of(template, addresses)},
+        }  # fmt: skip
+        index.handler(event, None)
+        return cloudformation.got[-1]
+
+    return make
+
+
+def items_of(template, addresses):
+    """Return what CloudFormation tells the helper of the packages."""
+    items, wanted = [], template["Resources"]["Packages"]["Properties"]["Packages"]
     pins = template["Mappings"]["Artifacts"]
-    items = []
     for one in wanted:
         parameter, place = one["Url"]["Ref"], one["Sha256"]["Fn::FindInMap"]
         sha256 = pins[place[1]][place[2]]
         key = one["Key"]["Fn::Sub"][0].replace("${Sha256}", sha256)
         address = addresses.get(parameter, template["Parameters"][parameter].get("Default"))
         items.append({"Url": address, "Sha256": sha256, "Key": key})
-    event = {
-        "RequestType": "Create", "StackId": "s", "RequestId": "r", "LogicalResourceId": "Packages",
-        "ResponseURL": f"http://127.0.0.1:{cloudformation.server_port}/",
-        "ResourceProperties": {"Bucket": bucket, "Packages": items},
-    }  # fmt: skip
-    code["handler"](event, None)
-    return cloudformation.got[-1]
+    return items
 
 
-def load(data):
-    return yaml.load(data, Loader)  # noqa: S506 - a SafeLoader
+def load(folder, data):
+    """Return a template as data."""
+    (folder / "template.yml").write_bytes(data)
+    return template_at(folder / "template.yml")
 
 
-def test_a_stack_of_the_published_template_takes_the_published_packages(published, cloudformation, s3_server, built):
-    template = load(published[f"{BELOW}/template.yml"])
+def test_a_stack_of_the_published_template_takes_the_published_packages(
+    published, make_stack, s3_server, built, tmp_path
+):
+    template = load(tmp_path, published[f"{BELOW}/template.yml"])
     own = s3_server.make_bucket()
-    assert make_stack(template, cloudformation, own)["Status"] == "SUCCESS"
+    assert make_stack(template, own)["Status"] == "SUCCESS"
     pins = {name: one["Sha256"] for name, one in template["Mappings"]["Artifacts"].items()}
     assert objects(s3_server, own) == {
         f"packages/{pins['Lambda']}/finetune-lambda.zip": (built["first"] / "finetune-lambda.zip").read_bytes(),
@@ -212,33 +229,35 @@ def test_a_stack_of_the_published_template_takes_the_published_packages(publishe
 
 
 def test_a_stack_of_the_published_template_refuses_a_package_of_another_digest(
-    published, cloudformation, s3_server, built
+    published, make_stack, cloudformation, s3_server, built, tmp_path
 ):
-    template, own = load(published[f"{BELOW}/template.yml"]), s3_server.make_bucket()
+    template, own = load(tmp_path, published[f"{BELOW}/template.yml"]), s3_server.make_bucket()
     cloudformation.data = (built["other"] / "finetune-lambda.zip").read_bytes()
     address = f"http://127.0.0.1:{cloudformation.server_port}/finetune-lambda.zip"
-    answer = make_stack(template, cloudformation, own, LambdaZipUrl=address)
+    answer = make_stack(template, own, LambdaZipUrl=address)
     assert answer["Status"] == "FAILED"
     assert f"and this template wants {template['Mappings']['Artifacts']['Lambda']['Sha256']}" in answer["Reason"]
     assert objects(s3_server, own) == {}
     # The right ones by way of a web server are as good.
     cloudformation.data = (built["first"] / "finetune-lambda.zip").read_bytes()
-    assert make_stack(template, cloudformation, own, LambdaZipUrl=address)["Status"] == "SUCCESS"
+    assert make_stack(template, own, LambdaZipUrl=address)["Status"] == "SUCCESS"
 
 
-def test_a_stack_of_the_source_takes_no_package_at_all(cloudformation, s3_server, repository):
+def test_a_stack_of_the_source_takes_no_package_at_all(make_stack, cloudformation, s3_server, repository, tmp_path):
     source = (repository / "templates" / "aws" / "finetune" / "template.yml").read_bytes()
     own = s3_server.make_bucket()
     address = f"http://127.0.0.1:{cloudformation.server_port}/"
-    answer = make_stack(load(source), cloudformation, own, LambdaZipUrl=address, TrainingScriptZipUrl=address)
+    answer = make_stack(load(tmp_path, source), own, LambdaZipUrl=address, TrainingScriptZipUrl=address)
     assert answer["Status"] == "FAILED"
     assert "make one with scripts/build-finetune" in answer["Reason"]
     assert objects(s3_server, own) == {}
 
 
-def test_the_helper_may_read_the_two_published_objects_and_nothing_else_of_other_buckets(published, aws, bucket):
+def test_the_helper_may_read_the_two_published_objects_and_nothing_else_of_other_buckets(
+    published, aws, bucket, tmp_path
+):
     """CloudFormation makes the role of the published template, with the bucket and the log that it names."""
-    template = load(published[f"{BELOW}/template.yml"])
+    template = load(tmp_path, published[f"{BELOW}/template.yml"])
     made = {name: template["Resources"][name] for name in ("Bucket", "HelperLog", "HelperRole")}
     client = aws.client("cloudformation")
     client.create_stack(
