@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from sentence_transformers.base.evaluation import BaseEvaluator
+from sentence_transformers.util import cos_sim, dot_score
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -68,8 +69,7 @@ def similarity(model: Any, queries: torch.Tensor, documents: torch.Tensor) -> to
     """
     if is_sparse(model):
         return torch.sparse.mm(documents, queries.to_dense().T).T
-    scores: torch.Tensor = model.similarity(queries, documents)
-    return scores
+    return dot_score(queries, documents) if is_dot(model) else cos_sim(queries, documents)
 
 
 def ndcg(scores: torch.Tensor, positives: torch.Tensor) -> float:
@@ -77,6 +77,11 @@ def ndcg(scores: torch.Tensor, positives: torch.Tensor) -> float:
     own = scores.gather(1, positives[:, None].to(scores.device))
     ranks = (scores >= own).sum(1).tolist()
     return sum(1 / math.log2(1 + rank) for rank in ranks if rank <= CUT) / max(1, len(ranks))
+
+
+def is_dot(model: Any) -> bool:
+    """Tell whether a dense model's settings name the inner product; evaluate takes the cosine for all others, too."""
+    return str(model.similarity_fn_name) == "dot"
 
 
 def is_sparse(model: Any) -> bool:

@@ -21,9 +21,10 @@ from sentence_transformers.sparse_encoder.losses import (
     SparseMultipleNegativesRankingLoss,
     SpladeLoss,
 )
-from sentence_transformers.util import pairwise_cos_sim
+from sentence_transformers.util import dot_score, pairwise_cos_sim, pairwise_dot_score
 
 from release_tool.core.kinds import ModelKind
+from release_tool.models.finetune.dev_measure import is_dot
 
 if TYPE_CHECKING:
     from release_tool.core.finetune.training_job import Start, TrainJob
@@ -100,12 +101,24 @@ def make_loss(job: TrainJob, model: Any, start: Start, name: str) -> Any:
                 "teacher_temperature": job.train.temperature or labels / UNITS,
                 "student_temperature": scores / UNITS,
             }
-            loss = SparseKL(model, **temperatures) if sparse else DenseKL(model, pairwise_cos_sim, **temperatures)
+            loss = SparseKL(model, **temperatures) if sparse else DenseKL(model, _pairwise(model), **temperatures)
         case "margin_mse":
-            loss = SparseMargins(model) if sparse else DenseMargins(model, pairwise_cos_sim)
+            loss = SparseMargins(model) if sparse else DenseMargins(model, _pairwise(model))
             loss.scale = 1 / job.train.temperature if job.train.temperature else scores / labels
         case _:
-            loss = SparseMultipleNegativesRankingLoss(model) if sparse else MultipleNegativesRankingLoss(model)
+            loss = SparseMultipleNegativesRankingLoss(model) if sparse else _in_batch(model)
     if not sparse:
         return loss
     return SpladeLoss(model, loss, document_regularizer_weight=job.train.document_weight, query_regularizer_weight=0.0)
+
+
+def _pairwise(model: Any) -> Any:
+    """Return what a dense student scores a pair by: what its documents are ranked by when it serves."""
+    return pairwise_dot_score if is_dot(model) else pairwise_cos_sim
+
+
+def _in_batch(model: Any) -> MultipleNegativesRankingLoss:
+    """Return the loss of a dense student without a teacher; inner products have a scale of their own."""
+    if is_dot(model):
+        return MultipleNegativesRankingLoss(model, scale=1.0, similarity_fct=dot_score)
+    return MultipleNegativesRankingLoss(model)
