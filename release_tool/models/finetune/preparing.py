@@ -32,7 +32,7 @@ from release_tool.models.finetune.students import (
     load_masked,
     load_start,
 )
-from release_tool.models.finetune.training_rows import Texts, first_rows, has_rows, load_rows
+from release_tool.models.finetune.training_rows import LABEL, Texts, first_rows, has_rows, load_rows
 from release_tool.workers import report
 
 if TYPE_CHECKING:
@@ -85,6 +85,8 @@ def _prepare(job: TrainJob, texts: Texts, device: str) -> Start:
 
     check_base(Path(job.base), job.kind)
     rows = load_rows(Path(job.rows), "train")
+    if job.train.loss == "mnrl" and LABEL in rows.column_names:
+        rows = rows.remove_columns(LABEL)  # that they may be all alike is in nobody's way
     sample = dev_sample(job, texts, MAX_ROWS)
     start = Start(row_tokens=0, label_spread=0, score_spread=0)
     if job.kind is ModelKind.SPARSE:

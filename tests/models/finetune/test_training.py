@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -191,6 +192,15 @@ def test_without_a_teacher_the_negatives_train_alone(toy, tmp_path):
     assert "dev_ndcg_at_10_after" not in counts
     with pytest.raises(UsageError, match="have no scores of a teacher"):
         train_here(job_of(tmp_path, "dense", toy / "base-dense", out="other", loss="margin_mse"))
+
+
+def test_teachers_that_tell_nothing_apart_are_refused_but_where_nobody_asks_them(toy, tmp_path):
+    write_stages(tmp_path, dev=0)
+    part = tmp_path / "rows" / "rows-00000.jsonl"
+    part.write_text(re.sub(r'"labels":\[[^]]*\]', '"labels":[1.0,1.0,1.0,1.0]', part.read_text()))
+    with pytest.raises(UsageError, match="the same score"):
+        train_here(job_of(tmp_path, "dense", toy / "base-dense"))
+    assert train_here(job_of(tmp_path, "dense", toy / "base-dense", out="mnrl", steps=1, loss="mnrl"))["steps"] == 1
 
 
 def test_margins_are_trained_in_the_units_of_the_student(toy):
