@@ -97,8 +97,9 @@ def test_the_whole_way_ends_with_a_registered_model(ended):
 def test_each_task_is_asked_for_what_it_needs(ended):
     calls = dict(ended["good"].calls)
     assert set(calls["Validate"]["Payload"]) == {"input", "execution"}
-    assert calls["job split"]["RoleArn"] == "ReadRole"
-    assert calls["job mine"]["RoleArn"] == "JobRole"
+    # The documents may lie in the cluster, and it may be the one that is asked for negatives; models see neither.
+    roles = {job: calls[job]["RoleArn"] for job in JOBS}
+    assert roles == {job: "ReadRole" if job in ("job split", "job mine") else "JobRole" for job in JOBS}
     machines = {job: calls[job]["ResourceConfig"]["InstanceType"] for job in JOBS}
     assert list(machines.values()) == ["ml.c5.4xlarge"] * 3 + ["ml.g5.2xlarge"] + ["ml.p4d.24xlarge"] * 2
     assert calls["job train"]["ResourceConfig"]["VolumeSizeInGB"] == 100
