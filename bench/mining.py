@@ -51,7 +51,7 @@ def main() -> int:
     """Measure, print, and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--documents", type=int, default=1_000_000, help="of the largest size; a multiple of 4,000")
-    parser.add_argument("--queries", type=int, default=1000)
+    parser.add_argument("--queries", type=int, default=1000, help="a round")
     parser.add_argument("--peer", default=sys.executable, metavar="PYTHON", help="has bm25s, numba and tqdm")
     parser.add_argument("--busy-anyway", action="store_true", help="measure on a busy machine, too; the report says so")
     parser.add_argument("--folder", type=Path, help="on a disk with room; default: that for temporary files")
@@ -65,12 +65,13 @@ def main() -> int:
         machine.wait_until_quiet()
     rows = [one("tantivy", sys.executable, asked.documents // part, asked) for part in PARTS]
     rows.append(one("bm25s", asked.peer, asked.documents, asked))
+    asked_of_both = len(rows[-1]["found"])
     agreement = mining_report.overlap(rows[-2].pop("found"), rows[-1].pop("found"))
     for row in rows[:-2]:
         del row["found"]
     asked.out.mkdir(parents=True, exist_ok=True)
     data = {
-        "machine": machine.describe(), "busy": asked.busy_anyway, "queries": asked.queries, "agreement": agreement,
+        "machine": machine.describe(), "busy": asked.busy_anyway, "queries": asked_of_both, "agreement": agreement,
         "rows": rows,
     }  # fmt: skip
     (asked.out / mining_report.FILE).write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
