@@ -4,7 +4,7 @@
 
 Both index the same documents and are asked the same queries, one at a time, for as many hits as mining needs. Ours is
 measured in three sizes, from which ten million documents are projected. Writes bench/out/mining.json and its own
-section of RESULTS.md. Takes six minutes, 5 GB of memory and 1 GB of disk; the peer needs bm25s, numba and tqdm.
+section of RESULTS.md. Takes ten minutes, 5 GB of memory and 1 GB of disk; the peer needs bm25s, numba and tqdm.
 """
 
 from __future__ import annotations
